@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Structured log lines: logfmt on a terminal, JSON otherwise. One write(2) a line, so lines of
+ * threads never mix. Any thread. Only the edges (main, cli, the HTTP engine, jobs) log; library
+ * code returns an error object. Never a secret. */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/slice.h"
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+
+struct log;
+
+enum log_field_type { LOG_FIELD_END, LOG_FIELD_STR, LOG_FIELD_INT };
+struct log_field {
+    const char *key;
+    enum log_field_type type;
+    struct slice s;
+    int64_t i;
+};
+#define F_STR(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_STR, .s = (v)})
+#define F_CSTR(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_STR, .s = slice_cstr(v)})
+#define F_INT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_INT, .i = (int64_t)(v)})
+
+/* Writes to fd (not closed by log_free). */
+struct log *log_new(int fd, enum log_format format, enum log_level level);
+void log_free(struct log *log);
+bool log_enabled(const struct log *log, enum log_level level);
+/* Fields end at n. Written as: time, level, msg, then the fields; a NULL log drops it. */
+void log_write(struct log *log, enum log_level level, const char *msg, size_t n,
+               const struct log_field *fields);
+#define LOG(log, lvl, msg, ...)                                                     \
+    log_write((log), (lvl), (msg),                                                  \
+              sizeof((struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field), \
+              (struct log_field[]){__VA_ARGS__})
+/* msg with the error's message, code and errno as fields. */
+void log_error(struct log *log, enum log_level level, const char *msg, const struct error *err);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server: loops, listeners, limits, drain. */
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "http/request.h"
+#include "http/route.h"
+#include "os/pool.h"
+
+struct http_server;
+
+struct http_limits {
+    unsigned connections_max;        /* over all loops; 0: what the descriptor limit allows (two per
+                                        connection, less a reserve of 64) */
+    unsigned connections_per_ip;     /* 0: no limit */
+    uint64_t head_timeout_ms;        /* whole head, from its first byte (10 s) */
+    uint64_t idle_timeout_ms;        /* keep-alive without a request (120 s) */
+    uint64_t read_stall_ms;          /* no byte of the body arrived while we wanted one (60 s) */
+    uint64_t write_stall_ms;         /* no byte could be sent (60 s) */
+    unsigned buffer_min, buffer_max; /* of an upload's buffers in bytes (16 KiB, 256 KiB) */
+    uint64_t flush_ms;    /* a partly filled buffer of this age goes to the sink (100 ms) */
+    uint64_t drain_bytes; /* of an unwanted body that are read and dropped before the connection is
+                             closed instead (64 KiB) */
+};
+void http_limits_default(struct http_limits *l);
+
+struct http_config {
+    unsigned loops; /* 0: one per CPU of the process's affinity mask */
+    struct http_limits limits;
+    struct pool *pools[POOL_COUNT]; /* POOL_LOOP's is NULL */
+    void *app;
+    /* Asked for every request that matched a route, before anything of its body is read. Leaves
+     * resp.status at 0 to allow; may return request_next(). */
+    step_fn authorize;
+    void *(*loop_open)(void *app, unsigned loop); /* may be NULL */
+    void (*loop_close)(void *app, void *loop_local);
+    struct log *log;         /* may be NULL */
+    struct log *access_log;  /* may be NULL */
+    struct metrics *metrics; /* may be NULL */
+};
+
+/* A set of routes that some listeners serve (the registry's, the debug listener's). The rows
+ * outlive the server. */
+struct http_site {
+    const char *name;
+    const struct route *routes;
+    unsigned n;
+    bool drains;  /* false: keeps being served while draining, and does not hold the drain up (debug
+                     listener) */
+    bool metrics; /* count its requests in registry_http_* */
+};
+
+int http_server_new(const struct http_config *config, struct http_server **out, struct error *err);
+/* address: "127.0.0.1:5000", "[::1]:5000", ":5000", "host:port" (port 0 picks one), or "unix:/path"
+ * (a stale socket is replaced, a live one is an error). Before http_server_run. *bound (may be
+ * NULL) gets the address with the real port, to be freed by the caller. */
+int http_server_listen(struct http_server *s, const char *address, const struct http_site *site,
+                       char **bound, struct error *err);
+/* Adopts a listening socket (systemd). */
+int http_server_adopt(struct http_server *s, int fd, const struct http_site *site,
+                      struct error *err);
+/* Runs the loops; loop 0 on the calling thread. Returns when stopped or drained. */
+int http_server_run(struct http_server *s, struct error *err);
+struct loop *http_server_loop(struct http_server *s); /* loop 0: timers and signals of main */
+/* Any thread. Stops accepting, closes idle connections, finishes what runs with Connection: close;
+ * then http_server_run returns. */
+void http_server_drain(struct http_server *s);
+void http_server_stop(struct http_server *s); /* any thread; at once */
+bool http_server_draining(const struct http_server *s);
+void http_server_free(struct http_server *s);
+
+#endif

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metadata: what exists, who refers to whom. One interface; SQLite behind it now, PostgreSQL later.
+ * tests/unit/meta_conformance.c is what a backend has to pass. All calls block (a worker's step,
+ * never a loop) and are thread-safe. A call that changes something returns 0 only when the change
+ * is durable.
+ *
+ * Names, tags and digests are validated before they get here. Out-structs are filled in the given
+ * arena. */
+#ifndef META_META_H
+#define META_META_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/metrics.h"
+#include "base/shared.h"
+#include "base/slice.h"
+#include "oci/digest.h"
+#include "oci/manifest.h"
+
+enum {
+    META_INLINE_MAX = 64 * 1024 /* blobs up to this many bytes live in the database */
+};
+#define META_LINK_LEASE_MS \
+    (24ll * 3600 * 1000) /* a new repository-blob link protects its blob for this long */
+#define META_PENDING_LEASE_MS \
+    (1ll * 3600 * 1000) /* a pending blob belongs to its push for this long */
+#define META_TOMBSTONE_MS \
+    (1ll * 3600 * 1000) /* a finished upload answers a repeated PUT for this long */
+
+struct meta;
+
+enum blob_state { BLOB_PENDING, BLOB_LIVE, BLOB_DELETING };
+
+struct meta_blob {
+    uint64_t size;  /* bytes */
+    bool is_inline; /* the bytes are in the database; otherwise the store has the file */
+    struct shared
+        *bytes;       /* when asked for and inline: a reference that the caller owns; else NULL */
+    bool wants_lease; /* nothing refers to it and it would become collectable within the hour: call
+                         meta_blob_lease() if a client is to rely on it */
+};
+
+enum upload_state { UPLOAD_OPEN, UPLOAD_DONE };
+
+struct meta_upload {
+    enum upload_state state;
+    uint64_t offset;    /* bytes acknowledged; for a staged upload the file's size is the truth */
+    bool staged;        /* a temporary file in the store has the bytes; otherwise `bytes` */
+    struct slice bytes; /* not staged: the bytes so far (at most META_INLINE_MAX), in the arena */
+    enum hash_alg alg;  /* asked for with digest-algorithm, else sha256 */
+    int64_t started_ms;
+    struct digest digest; /* UPLOAD_DONE: what it became */
+};
+
+struct meta_manifest {
+    struct digest digest;
+    char media_type[256];
+    uint64_t size;
+    struct shared *bytes; /* when asked for: a reference that the caller owns */
+};
+
+/* One push of a manifest. */
+struct meta_manifest_put {
+    struct slice repo;
+    struct digest digest;
+    struct slice body;
+    const struct manifest *manifest; /* parsed from body */
+    const struct slice *tags;        /* set to this manifest */
+    unsigned n_tags;
+    struct slice if_match; /* a digest that tags[0] must point to now (412 PRECONDITION otherwise);
+                              or empty */
+    bool if_none_match;    /* tags[0] (without tags: the digest) must not exist yet */
+};
+struct meta_manifest_put_result {
+    bool created; /* was not in this repository before */
+    struct slice
+        *missing; /* digests of required edges that are not in this repository: then nothing was
+                     changed, and the call failed with ERR_MANIFEST_BLOB_UNKNOWN. In the arena. This
+                     field is filled on that failure */
+    unsigned n_missing;
+};
+
+struct meta_names {
+    struct slice *names; /* ascending byte order, in the arena */
+    unsigned n;
+    bool more; /* there are names after the last one */
+};
+
+struct meta_referrer {
+    struct slice digest, media_type, artifact_type,
+        annotations; /* artifact_type, annotations (JSON text) may be empty */
+    uint64_t size;
+};
+struct meta_referrers {
+    struct meta_referrer *list; /* ascending by digest, in the arena */
+    unsigned n;
+    bool more;
+};
+
+/* What recovery at start has to look at. */
+struct meta_pending {
+    struct digest digest;
+    uint64_t size;
+    int64_t epoch;
+};
+
+struct meta_stats {
+    uint64_t repositories, manifests, tags, blobs, uploads;
+    uint64_t blob_bytes; /* live blobs, bytes */
+};
+
+/* One backend: every callback is required. `self` is what open returned. */
+struct meta_ops {
+    const char *name;
+    void (*close)(struct meta *m);
+    int (*ping)(struct meta *m, struct error *err); /* can it read and is the writer alive */
+    uint64_t (*epoch)(struct meta *m, struct slice repo);
+
+    int (*upload_create)(struct meta *m, struct slice repo, struct slice id, enum hash_alg alg,
+                         struct error *err);
+    int (*upload_get)(struct meta *m, struct slice repo, struct slice id, struct arena *a,
+                      struct meta_upload *out, struct error *err);
+    int (*upload_save)(struct meta *m, struct slice repo, struct slice id, uint64_t offset,
+                       bool staged, struct slice bytes, struct error *err);
+    int (*upload_delete)(struct meta *m, struct slice repo, struct slice id, struct error *err);
+    int (*upload_expire)(struct meta *m, int64_t open_before_ms, int64_t done_before_ms,
+                         unsigned max, struct arena *a, struct slice **ids, unsigned *n,
+                         struct error *err);
+    int (*upload_exists)(struct meta *m, struct slice id, bool *open, struct error *err);
+
+    int (*blob_get)(struct meta *m, struct slice repo, const struct digest *d, bool want_bytes,
+                    struct meta_blob *out, struct error *err);
+    int (*blob_lease)(struct meta *m, struct slice repo, const struct digest *d, struct error *err);
+    int (*blob_pend)(struct meta *m, const struct digest *d, uint64_t size, bool *live,
+                     int64_t *epoch, struct error *err);
+    int (*blob_commit)(struct meta *m, struct slice repo, const struct digest *d, uint64_t size,
+                       const struct slice *bytes, struct slice upload_id, struct error *err);
+    int (*blob_mount)(struct meta *m, struct slice from, struct slice repo, const struct digest *d,
+                      struct error *err);
+    int (*blob_delete)(struct meta *m, struct slice repo, const struct digest *d,
+                       struct error *err);
+    int (*blob_pending)(struct meta *m, unsigned max, struct arena *a, struct meta_pending **list,
+                        unsigned *n, struct error *err);
+    int (*blob_resolve)(struct meta *m, const struct digest *d, int64_t epoch, bool exists,
+                        struct error *err);
+
+    int (*manifest_put)(struct meta *m, const struct meta_manifest_put *in, struct arena *a,
+                        struct meta_manifest_put_result *out, struct error *err);
+    int (*manifest_get)(struct meta *m, struct slice repo, const struct reference *ref,
+                        bool want_bytes, struct meta_manifest *out, struct error *err);
+    int (*manifest_delete)(struct meta *m, struct slice repo, const struct digest *d,
+                           struct error *err);
+    int (*tag_delete)(struct meta *m, struct slice repo, struct slice tag, struct error *err);
+
+    int (*tags)(struct meta *m, struct slice repo, struct slice last, unsigned n, struct arena *a,
+                struct meta_names *out, struct error *err);
+    int (*repositories)(struct meta *m, struct slice last, unsigned n, struct arena *a,
+                        struct meta_names *out, struct error *err);
+    int (*referrers)(struct meta *m, struct slice repo, struct slice subject,
+                     struct slice artifact_type, struct slice last, unsigned n, struct arena *a,
+                     struct meta_referrers *out, struct error *err);
+    int (*stats)(struct meta *m, struct meta_stats *out, struct error *err);
+};
+
+struct meta {
+    const struct meta_ops *ops;
+};
+
+/* Opens or makes the SQLite database `path` ("berth.db"), migrates it, starts the writer.
+ * `readers_max`: connections for reading, one per worker that reads at a time. metrics may be NULL.
+ */
+int meta_sqlite_open(const char *path, unsigned readers_max, struct metrics *metrics,
+                     struct meta **out, struct error *err);
+
+static inline void meta_close(struct meta *m)
+{
+    if (m)
+        m->ops->close(m);
+}
+static inline int meta_ping(struct meta *m, struct error *err)
+{
+    return m->ops->ping(m, err);
+}
+/* A number that changes with every change of a manifest or tag in `repo` (and sometimes without
+ * one), bumped before the change is acknowledged: what was read after the epoch was may be cached
+ * for as long as the epoch stays. 0: this backend gives no such promise, do not cache. Never blocks
+ * (loops may call it). */
+static inline uint64_t meta_epoch(struct meta *m, struct slice repo)
+{
+    return m->ops->epoch(m, repo);
+}
+
+/* --- uploads: an id is unique over all repositories; every call also names the repository, and one
+ * that differs is "unknown" --- */
+static inline int meta_upload_create(struct meta *m, struct slice repo, struct slice id,
+                                     enum hash_alg alg, struct error *err)
+{
+    return m->ops->upload_create(m, repo, id, alg, err);
+}
+/* ERR_BLOB_UPLOAD_UNKNOWN when there is none; a tombstone is returned as UPLOAD_DONE. */
+static inline int meta_upload_get(struct meta *m, struct slice repo, struct slice id,
+                                  struct arena *a, struct meta_upload *out, struct error *err)
+{
+    return m->ops->upload_get(m, repo, id, a, out, err);
+}
+/* Records progress: the offset and, when not staged, all bytes so far. ERR_BLOB_UPLOAD_UNKNOWN when
+ * it is gone or done. */
+static inline int meta_upload_save(struct meta *m, struct slice repo, struct slice id,
+                                   uint64_t offset, bool staged, struct slice bytes,
+                                   struct error *err)
+{
+    return m->ops->upload_save(m, repo, id, offset, staged, bytes, err);
+}
+/* An open upload goes; ERR_BLOB_UPLOAD_UNKNOWN otherwise. */
+static inline int meta_upload_delete(struct meta *m, struct slice repo, struct slice id,
+                                     struct error *err)
+{
+    return m->ops->upload_delete(m, repo, id, err);
+}
+/* Removes up to `max` open uploads last touched before open_before_ms and tombstones from before
+ * done_before_ms (wall clock); their ids (arena). */
+static inline int meta_upload_expire(struct meta *m, int64_t open_before_ms, int64_t done_before_ms,
+                                     unsigned max, struct arena *a, struct slice **ids, unsigned *n,
+                                     struct error *err)
+{
+    return m->ops->upload_expire(m, open_before_ms, done_before_ms, max, a, ids, n, err);
+}
+/* Is there an open upload of this id, in any repository? For the clean-up of temporary files. */
+static inline int meta_upload_exists(struct meta *m, struct slice id, bool *open, struct error *err)
+{
+    return m->ops->upload_exists(m, id, open, err);
+}
+
+/* --- blobs --- */
+/* A live blob linked to this repository; ERR_BLOB_UNKNOWN otherwise. Reads only. */
+static inline int meta_blob_get(struct meta *m, struct slice repo, const struct digest *d,
+                                bool want_bytes, struct meta_blob *out, struct error *err)
+{
+    return m->ops->blob_get(m, repo, d, want_bytes, out, err);
+}
+/* Extends the link's lease by META_LINK_LEASE_MS, if the blob is live; ERR_BLOB_UNKNOWN otherwise.
+ */
+static inline int meta_blob_lease(struct meta *m, struct slice repo, const struct digest *d,
+                                  struct error *err)
+{
+    return m->ops->blob_lease(m, repo, d, err);
+}
+/* Step 5 of a push: the row becomes pending with a lease (absent: inserted; deleting: pending with
+ * epoch + 1; pending: shared, lease extended) and *live is false; or it is live already: *live is
+ * true when the size agrees, ERR_DIGEST_INVALID when it does not. *epoch is the row's epoch. */
+static inline int meta_blob_pend(struct meta *m, const struct digest *d, uint64_t size, bool *live,
+                                 int64_t *epoch, struct error *err)
+{
+    return m->ops->blob_pend(m, d, size, live, epoch, err);
+}
+/* Step 7: the blob is live, linked to the repository with a lease, and the upload (unless upload_id
+ * is empty) is a tombstone; all in one durable transaction. With `bytes` (at most META_INLINE_MAX)
+ * they are kept in the database and no pend is needed. Live already with the same size is fine:
+ * whichever place it is in stays. The repository is made when it is new. ERR_BLOB_UPLOAD_UNKNOWN
+ * when upload_id has no open upload in this repository. */
+static inline int meta_blob_commit(struct meta *m, struct slice repo, const struct digest *d,
+                                   uint64_t size, const struct slice *bytes, struct slice upload_id,
+                                   struct error *err)
+{
+    return m->ops->blob_commit(m, repo, d, size, bytes, upload_id, err);
+}
+/* Links a live blob of repository `from` to `repo`; ERR_BLOB_UNKNOWN when `from` has no such blob.
+ * With `from` empty: of any repository (the caller has asked the policy). */
+static inline int meta_blob_mount(struct meta *m, struct slice from, struct slice repo,
+                                  const struct digest *d, struct error *err)
+{
+    return m->ops->blob_mount(m, from, repo, d, err);
+}
+/* Removes the link; the blob itself is the garbage collector's. ERR_NAME_UNKNOWN, ERR_BLOB_UNKNOWN.
+ */
+static inline int meta_blob_delete(struct meta *m, struct slice repo, const struct digest *d,
+                                   struct error *err)
+{
+    return m->ops->blob_delete(m, repo, d, err);
+}
+/* Pending blobs whose lease has expired or was given by an earlier process: for recovery. */
+static inline int meta_blob_pending(struct meta *m, unsigned max, struct arena *a,
+                                    struct meta_pending **list, unsigned *n, struct error *err)
+{
+    return m->ops->blob_pending(m, max, a, list, n, err);
+}
+/* Ends a pending state, if the row is still pending with that epoch: live without a link when the
+ * verified file `exists`, else the row goes. */
+static inline int meta_blob_resolve(struct meta *m, const struct digest *d, int64_t epoch,
+                                    bool exists, struct error *err)
+{
+    return m->ops->blob_resolve(m, d, epoch, exists, err);
+}
+
+/* --- manifests and tags --- */
+/* One transaction: every required edge is live and linked (blobs) or present (child manifests) in
+ * this repository -> manifest, edges, tags. Bytes and media type of a digest that is there already
+ * stay as they were first pushed. ERR_MANIFEST_BLOB_UNKNOWN (out->missing), ERR_PRECONDITION. */
+static inline int meta_manifest_put(struct meta *m, const struct meta_manifest_put *in,
+                                    struct arena *a, struct meta_manifest_put_result *out,
+                                    struct error *err)
+{
+    return m->ops->manifest_put(m, in, a, out, err);
+}
+/* ERR_MANIFEST_UNKNOWN when it is not there (ERR_NAME_UNKNOWN when not even the repository is). */
+static inline int meta_manifest_get(struct meta *m, struct slice repo, const struct reference *ref,
+                                    bool want_bytes, struct meta_manifest *out, struct error *err)
+{
+    return m->ops->manifest_get(m, repo, ref, want_bytes, out, err);
+}
+/* The manifest and all tags that point to it go. ERR_MANIFEST_UNKNOWN, ERR_NAME_UNKNOWN. */
+static inline int meta_manifest_delete(struct meta *m, struct slice repo, const struct digest *d,
+                                       struct error *err)
+{
+    return m->ops->manifest_delete(m, repo, d, err);
+}
+/* The tag goes, the manifest stays. ERR_MANIFEST_UNKNOWN, ERR_NAME_UNKNOWN. */
+static inline int meta_tag_delete(struct meta *m, struct slice repo, struct slice tag,
+                                  struct error *err)
+{
+    return m->ops->tag_delete(m, repo, tag, err);
+}
+/* Up to n tags after `last` (exclusive; empty: from the first) in byte order. ERR_NAME_UNKNOWN when
+ * there is no such repository. n == 0: existence only. */
+static inline int meta_tags(struct meta *m, struct slice repo, struct slice last, unsigned n,
+                            struct arena *a, struct meta_names *out, struct error *err)
+{
+    return m->ops->tags(m, repo, last, n, a, out, err);
+}
+/* Up to n repositories after `last` in byte order. */
+static inline int meta_repositories(struct meta *m, struct slice last, unsigned n, struct arena *a,
+                                    struct meta_names *out, struct error *err)
+{
+    return m->ops->repositories(m, last, n, a, out, err);
+}
+/* Up to n manifests of `repo` whose subject is `subject`, ascending by digest, after `last`; only
+ * those of `artifact_type` unless it is empty. An unknown repository or subject gives an empty
+ * list. */
+static inline int meta_referrers(struct meta *m, struct slice repo, struct slice subject,
+                                 struct slice artifact_type, struct slice last, unsigned n,
+                                 struct arena *a, struct meta_referrers *out, struct error *err)
+{
+    return m->ops->referrers(m, repo, subject, artifact_type, last, n, a, out, err);
+}
+static inline int meta_stats_get(struct meta *m, struct meta_stats *out, struct error *err)
+{
+    return m->ops->stats(m, out, err);
+}
+
+#endif
