@@ -98,6 +98,13 @@ void *arena_alloc(struct arena *a, size_t n)
     return p;
 }
 
+void *arena_array(struct arena *a, size_t size, size_t n)
+{
+    size_t bytes;
+    CHECK(!__builtin_mul_overflow(size, n, &bytes));
+    return arena_alloc(a, bytes);
+}
+
 char *arena_strndup(struct arena *a, const char *p, size_t n)
 {
     char *s = arena_alloc(a, n + 1);
@@ -113,11 +120,14 @@ struct slice arena_slice(struct arena *a, struct slice s)
 
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
+    char text[256];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     CHECK(n >= 0);
+    if ((size_t)n < sizeof text)
+        return arena_strndup(a, text, (size_t)n);
     char *s = arena_alloc(a, (size_t)n + 1);
     va_start(ap, fmt);
     (void)vsnprintf(s, (size_t)n + 1, fmt, ap);

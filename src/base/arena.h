@@ -17,6 +17,9 @@ void arena_free(struct arena *a);  /* NULL is fine */
 void arena_reset(struct arena *a); /* runs cleanups, keeps the first block */
 /* Zeroed, aligned to 16. */
 __attribute__((returns_nonnull, warn_unused_result)) void *arena_alloc(struct arena *a, size_t n);
+/* n * size bytes; aborts when that overflows. */
+__attribute__((returns_nonnull, warn_unused_result)) void *arena_array(struct arena *a, size_t size,
+                                                                       size_t n);
 /* NUL-terminated copies. */
 __attribute__((returns_nonnull)) char *arena_strndup(struct arena *a, const char *p, size_t n);
 struct slice arena_slice(struct arena *a, struct slice s);
@@ -25,6 +28,6 @@ __attribute__((returns_nonnull, format(printf, 2, 3))) char *arena_printf(struct
 /* fn(arg) runs when the arena is freed or reset, newest first. */
 void arena_on_free(struct arena *a, void (*fn)(void *arg), void *arg);
 #define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
-#define ARENA_ARRAY(a, type, n) ((type *)arena_alloc((a), sizeof(type) * (n)))
+#define ARENA_ARRAY(a, type, n) ((type *)arena_array((a), sizeof(type), (n)))
 
 #endif

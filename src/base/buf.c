@@ -11,7 +11,8 @@
 
 void buf_init(struct buf *b, size_t max)
 {
-    *b = (struct buf){.max = max};
+    /* Room for the NUL and for doubling, without overflow. */
+    *b = (struct buf){.max = MIN(max, SIZE_MAX / 4)};
 }
 
 void buf_release(struct buf *b)
@@ -39,7 +40,7 @@ int buf_reserve(struct buf *b, size_t more)
         return 0;
     size_t cap = b->cap ? b->cap : 64;
     while (cap < need)
-        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+        cap *= 2;
     if (cap > b->max + 1)
         cap = b->max + 1;
     char *p = realloc(b->p, cap);
@@ -80,12 +81,22 @@ int buf_slice(struct buf *b, struct slice s)
 
 int buf_printf(struct buf *b, const char *fmt, ...)
 {
+    if (b->failed)
+        return -1;
+    /* Into the room that is there: mostly it is enough. */
+    size_t room = b->cap - b->n;
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(b->p ? b->p + b->n : NULL, room, fmt, ap);
     va_end(ap);
+    if (n >= 0 && (size_t)n < room) {
+        b->n += (size_t)n;
+        return 0;
+    }
     if (n < 0 || buf_reserve(b, (size_t)n)) {
         b->failed = true;
+        if (b->p)
+            b->p[b->n] = '\0';
         return -1;
     }
     va_start(ap, fmt);
@@ -108,6 +119,10 @@ void buf_consume(struct buf *b, size_t n)
 char *buf_steal(struct buf *b, size_t *n)
 {
     char *p = b->p;
+    if (b->n == 0) {
+        free(p);
+        p = NULL;
+    }
     if (n)
         *n = b->n;
     *b = (struct buf){.max = b->max};

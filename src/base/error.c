@@ -27,16 +27,19 @@ void error_clear(struct error *err)
         *err = (struct error){0};
 }
 
+/* Each formats into an error of its own first: the arguments may point into *err, which is how
+ * callers put words before a message that came from below. */
+
 int error_set(struct error *err, enum error_code code, const char *fmt, ...)
 {
     if (!err)
         return -1;
-    error_clear(err);
-    err->code = code;
+    struct error e = {.code = code};
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(err->message, sizeof err->message, fmt, ap);
+    (void)vsnprintf(e.message, sizeof e.message, fmt, ap);
     va_end(ap);
+    *err = e;
     return -1;
 }
 
@@ -44,15 +47,13 @@ int error_detail(struct error *err, enum error_code code, const char *fmt, ...)
 {
     if (!err)
         return -1;
-    error_clear(err);
-    err->code = code;
+    struct error e = {.code = code};
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(err->detail, sizeof err->detail, fmt, ap);
+    (void)vsnprintf(e.detail, sizeof e.detail, fmt, ap);
     va_end(ap);
-    size_t n = strnlen(err->detail, sizeof err->message - 1);
-    memcpy(err->message, err->detail, n);
-    err->message[n] = '\0';
+    memcpy(e.message, e.detail, strnlen(e.detail, sizeof e.message - 1));
+    *err = e;
     return -1;
 }
 
@@ -60,18 +61,19 @@ int error_sys(struct error *err, int sys, const char *fmt, ...)
 {
     if (!err)
         return -1;
-    error_clear(err);
-    err->code = sys == ENOSPC || sys == EDQUOT ? ERR_NO_SPACE
-                : sys == EROFS                 ? ERR_READ_ONLY
-                                               : ERR_UNKNOWN;
-    err->sys = sys;
+    struct error e = {.sys = sys};
+    e.code = sys == ENOSPC || sys == EDQUOT ? ERR_NO_SPACE
+             : sys == EROFS                 ? ERR_READ_ONLY
+                                            : ERR_UNKNOWN;
+    char what[sizeof e.message], why[96];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(err->message, sizeof err->message, fmt, ap);
+    (void)vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    size_t n = strlen(err->message);
-    char text[96];
-    (void)snprintf(err->message + n, sizeof err->message - n, ": %s",
-                   strerrordesc(sys, text, sizeof text));
+    strerrordesc(sys, why, sizeof why);
+    /* A long path must not push out the reason. */
+    int room = (int)(sizeof e.message - sizeof ": " - strlen(why));
+    (void)snprintf(e.message, sizeof e.message, "%.*s: %s", room, what, why);
+    *err = e;
     return -1;
 }

@@ -68,6 +68,46 @@ static void timestamp(char out[40])
     out[n] = '\0';
 }
 
+static void json_line(struct buf *b, const char *when, enum log_level level, const char *msg,
+                      size_t n, const struct log_field *fields, size_t clip)
+{
+    struct json_writer w;
+    jw_init(&w, b);
+    jw_object(&w);
+    jw_key(&w, "time");
+    jw_cstr(&w, when);
+    jw_key(&w, "level");
+    jw_cstr(&w, level_names[level]);
+    jw_key(&w, "msg");
+    jw_string(&w, slice_first(slice_cstr(msg), clip));
+    for (size_t i = 0; i < n; i++) {
+        if (fields[i].type == LOG_FIELD_END)
+            continue;
+        jw_key(&w, fields[i].key);
+        if (fields[i].type == LOG_FIELD_INT)
+            jw_int(&w, fields[i].i);
+        else
+            jw_string(&w, slice_first(fields[i].s, clip));
+    }
+    jw_object_end(&w);
+}
+
+static void logfmt_line(struct buf *b, const char *when, enum log_level level, const char *msg,
+                        size_t n, const struct log_field *fields, size_t clip)
+{
+    buf_printf(b, "time=%s level=%s msg=", when, level_names[level]);
+    logfmt_value(b, slice_first(slice_cstr(msg), clip));
+    for (size_t i = 0; i < n; i++) {
+        if (fields[i].type == LOG_FIELD_END)
+            continue;
+        buf_printf(b, " %s=", fields[i].key);
+        if (fields[i].type == LOG_FIELD_INT)
+            buf_printf(b, "%" PRId64, fields[i].i);
+        else
+            logfmt_value(b, slice_first(fields[i].s, clip));
+    }
+}
+
 void log_write(struct log *log, enum log_level level, const char *msg, size_t n,
                const struct log_field *fields)
 {
@@ -77,51 +117,20 @@ void log_write(struct log *log, enum log_level level, const char *msg, size_t n,
     buf_init(&b, LINE_MAX_BYTES);
     char when[40];
     timestamp(when);
-    if (log->format == LOG_FORMAT_JSON) {
-        struct json_writer w;
-        jw_init(&w, &b);
-        jw_object(&w);
-        jw_key(&w, "time");
-        jw_cstr(&w, when);
-        jw_key(&w, "level");
-        jw_cstr(&w, level_names[level]);
-        jw_key(&w, "msg");
-        jw_cstr(&w, msg);
-        for (size_t i = 0; i < n; i++) {
-            if (fields[i].type == LOG_FIELD_END)
-                continue;
-            jw_key(&w, fields[i].key);
-            if (fields[i].type == LOG_FIELD_INT)
-                jw_int(&w, fields[i].i);
-            else
-                jw_string(&w, fields[i].s);
-        }
-        jw_object_end(&w);
-    } else {
-        buf_printf(&b, "time=%s level=%s msg=", when, level_names[level]);
-        logfmt_value(&b, slice_cstr(msg));
-        for (size_t i = 0; i < n; i++) {
-            if (fields[i].type == LOG_FIELD_END)
-                continue;
-            buf_printf(&b, " %s=", fields[i].key);
-            if (fields[i].type == LOG_FIELD_INT)
-                buf_printf(&b, "%" PRId64, fields[i].i);
-            else
-                logfmt_value(&b, fields[i].s);
-        }
-    }
-    if (b.failed) {
-        /* Too long a line: say so rather than write a broken one. */
-        buf_clear(&b);
-        buf_printf(
-            &b,
-            "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":\"log line dropped: longer than %d bytes\"}",
-            when, level_names[level], LINE_MAX_BYTES);
-    }
-    b.failed = false;
-    if (b.n == b.max)
-        b.n--;
+    void (*line)(struct buf *, const char *, enum log_level, const char *, size_t,
+                 const struct log_field *, size_t) =
+        log->format == LOG_FORMAT_JSON ? json_line : logfmt_line;
+    line(&b, when, level, msg, n, fields, SIZE_MAX);
     buf_putc(&b, '\n');
+    if (b.failed) {
+        /* Somebody sent something long. The line matters more than its longest values: it may be
+         * the only trace of the request. An escaped byte takes six, keys and time take the rest. */
+        buf_clear(&b);
+        line(&b, when, level, msg, n, fields, LINE_MAX_BYTES / (8 * (n + 2)));
+        buf_putc(&b, '\n');
+    }
+    if (b.failed)
+        return;
     /* A log that cannot be written must not stop the service. */
     ssize_t written = write(log->fd, b.p, b.n);
     (void)written;

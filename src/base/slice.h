@@ -39,10 +39,21 @@ static inline bool slice_is(struct slice a, const char *lit)
     return slice_eq(a, slice_cstr(lit));
 }
 
-/* ASCII case-insensitive equality. */
+/* ASCII lower case, whatever the locale. */
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* ASCII case-insensitive equality. Not strncasecmp: that ends at a NUL, and a slice does not. */
 static inline bool slice_ieq(struct slice a, struct slice b)
 {
-    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+            return false;
+    return true;
 }
 
 static inline bool slice_starts(struct slice a, struct slice prefix)

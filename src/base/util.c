@@ -98,14 +98,12 @@ int hex_decode(struct slice s, void *out, size_t n)
 {
     if (s.n != 2 * n)
         return -1;
-    unsigned char *b = out;
-    for (size_t i = 0; i < n; i++) {
-        int hi = hex_value(s.p[2 * i]);
-        int lo = hex_value(s.p[2 * i + 1]);
-        if (hi < 0 || lo < 0)
+    for (size_t i = 0; i < s.n; i++)
+        if (hex_value(s.p[i]) < 0)
             return -1;
-        b[i] = (unsigned char)(hi << 4 | lo);
-    }
+    unsigned char *b = out;
+    for (size_t i = 0; i < n; i++)
+        b[i] = (unsigned char)(hex_value(s.p[2 * i]) << 4 | hex_value(s.p[2 * i + 1]));
     return 0;
 }
 

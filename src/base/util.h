@@ -57,7 +57,7 @@ int parse_u63(struct slice s, uint64_t *out);
 
 /* Writes 2*n lower-case hex digits and a NUL to out[2*n+1]. */
 void hex_encode(const void *data, size_t n, char *out);
-/* s.n == 2*n lower-case hex digits into out[n]; 0 or -1. */
+/* s.n == 2*n lower-case hex digits into out[n]; 0, or -1 with out untouched. */
 int hex_decode(struct slice s, void *out, size_t n);
 
 /* Like strerror_r of XSI, always a string. */

@@ -38,7 +38,7 @@ struct http_head {
     struct slice method_text;
     struct slice target; /* raw: origin-form, or "*" for OPTIONS; absolute-form is reduced to its
                             path and query */
-    struct slice path;   /* raw, begins with '/', never decoded */
+    struct slice path;   /* raw, begins with '/', never decoded; "*" when the target is that */
     struct slice query;  /* raw, without '?'; p is NULL when there is no '?' */
     int minor;           /* 0 or 1 */
     struct http_field fields[HTTP_FIELDS_MAX];
@@ -66,9 +66,11 @@ struct http_scan {
  * with a detail that says so). */
 int64_t http_head_scan(const char *p, size_t n, struct http_scan *scan, struct error *err);
 
-/* Parses a complete head (as delimited by http_head_scan). Slices in *out point into `head`. 0, or
- * -1 with err: BAD_REQUEST 400, 414, 431, 417, 501 (transfer coding other than chunked), 505. The
- * connection must be closed after any failure. */
+/* Parses a complete head (as delimited by http_head_scan). Slices in *out point into `head`, except
+ * for the target and path of an absolute-form without a path, which are static. 0, or -1 with err:
+ * BAD_REQUEST 400, 414, 431, 417, 501 (transfer coding other than chunked, a method over 32 bytes,
+ * CONNECT), 505. After a failure the contents of *out are undefined (it is filled in place, being
+ * large), and the connection must be closed. */
 int http_head_parse(struct slice head, struct http_head *out, struct error *err);
 
 /* First field of that name (case-insensitive), or SLICE_NONE. */

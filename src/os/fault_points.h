@@ -10,8 +10,10 @@
     X("stage.read", "read the temporary file back, to hash it")                                  \
     X("stage.sync", "fsync the temporary file")                                                  \
     X("stage.truncate", "cut the temporary file back")                                           \
+    X("stage.stat", "stat the temporary file")                                                   \
     X("stage.unlink", "remove the temporary file")                                               \
     X("blob.link", "link the temporary file to its place")                                       \
+    X("blob.replace", "rename a good copy over a torn blob")                                     \
     X("blob.dirsync", "fsync the directory of that place")                                       \
     X("blob.open", "open a blob for reading")                                                    \
     X("blob.read", "read a blob")                                                                \
@@ -32,6 +34,7 @@
     X("meta.committed", "the group is durable, nobody was told yet")                             \
     X("manifest.put", "before the transaction of a manifest")                                    \
     X("manifest.done", "after it, the answer not yet given")                                     \
+    X("config.read", "read the configuration file")                                                                    \
     X("loop.random", "random bytes")                                                             \
     X("net.accept", "accept a connection")
 

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Sourced by the other scripts: the top of the tree, packages, times.
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$top"
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+
+BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libssl-dev libjansson-dev libsqlite3-dev)
+
+as_root() {
+  if [[ $EUID == 0 ]]; then "$@"; else sudo -n "$@"; fi
+}
+
+retry() {
+  local n
+  for n in 1 2 3 4 5; do
+    "$@" && return 0
+    echo "$1 failed (try $n), again in $((n * 2)) s" >&2
+    sleep $((n * 2))
+  done
+  return 1
+}
+
+apt() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+    -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@" >&2
+}
+
+# need PACKAGE...: installs those that are missing; without any it costs one dpkg-query.
+need() {
+  local missing=() p
+  if ! command -v dpkg-query >/dev/null; then
+    echo "This is no Debian: please install yourself what these packages hold: $*" >&2
+    return 0
+  fi
+  declare -A there=()
+  while read -r p; do there[${p%%:*}]=1; done < <(
+    dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p')
+  for p in "$@"; do [[ ${there[$p]:-} ]] || missing+=("$p"); done
+  ((${#missing[@]})) || return 0
+  echo "installing: ${missing[*]}" >&2
+  retry apt update
+  retry apt install --no-install-recommends "${missing[@]}"
+}
+
+jobs_n() { nproc 2>/dev/null || echo 2; }

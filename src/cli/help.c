@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "cli/command.h"
+#include "main/options.h"
+
+#include "base/banned.h"
+
+static int put(struct buf *b)
+{
+    size_t done = fwrite(b->p, 1, b->n, stdout);
+    int failed = done != b->n || b->failed || fflush(stdout) != 0;
+    buf_release(b);
+    return failed;
+}
+
+static int help_options(int argc, char **argv)
+{
+    struct buf b;
+    buf_init(&b, 1024 * 1024);
+    if (argc > 2 && strcmp(argv[2], "--markdown") == 0)
+        options_markdown(&b);
+    else
+        options_text(&b);
+    return put(&b);
+}
+
+static int run(int argc, char **argv)
+{
+    struct buf b;
+    if (argc > 1 && strcmp(argv[1], "options") == 0)
+        return help_options(argc, argv);
+    buf_init(&b, 1024 * 1024);
+    if (argc > 1) {
+        const struct command *c = command_find(argv[1]);
+        if (!c) {
+            fprintf(stderr, "berth: there is no command \"%s\"; `berth help` lists them\n",
+                    argv[1]);
+            return 2;
+        }
+        buf_printf(&b, "usage: berth %s %s\n\n%s\n", c->name, c->arguments, c->summary);
+        if (c->help)
+            buf_printf(&b, "\n%s\n", c->help);
+        if (c == &command_serve) {
+            buf_puts(&b, "\nOptions:\n");
+            options_text(&b);
+        }
+        return put(&b);
+    }
+    buf_puts(&b, "berth: a private container registry in one small process\n\nusage: berth COMMAND "
+                 "[ARGUMENT...]\n\n");
+    for (const struct command *const *c = commands; *c; c++)
+        buf_printf(&b, "  %-9s %s\n", (*c)->name, (*c)->summary);
+    buf_puts(
+        &b, "\n`berth help COMMAND` says more of one; `berth help options` lists every setting.\n");
+    return put(&b);
+}
+
+const struct command command_help = {"help", "[COMMAND | options [--markdown]]",
+                                     "say what berth can do", NULL, run};

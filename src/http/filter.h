@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection is a chain of filters: the socket at the bottom, TLS or the PROXY protocol above it.
+ * The codec talks to the topmost one and cannot tell what is below. All calls are the loop's, none
+ * blocks. */
+#ifndef HTTP_FILTER_H
+#define HTTP_FILTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct filter;
+
+enum {
+    FILTER_AGAIN = -1, /* nothing now: wait until the socket is ready */
+    FILTER_ERROR = -2  /* the connection is broken: close it */
+};
+
+struct filter_ops {
+    /* Bytes read (n > 0 asked for), 0 at the end of the stream, or FILTER_AGAIN, FILTER_ERROR. */
+    ssize_t (*recv)(struct filter *f, void *p, size_t n);
+    /* Bytes taken, maybe fewer than given. `more`: the caller goes on at once, so a short segment
+     * may wait. */
+    ssize_t (*writev)(struct filter *f, const struct iovec *iov, int n, bool more);
+    /* Bytes taken from the file at `offset`; 0 when the file ends there. NULL when the filter must
+     * see the bytes: the caller then reads the file itself. */
+    ssize_t (*sendfile)(struct filter *f, int fd, uint64_t offset, size_t n);
+    /* Tells the peer that no more comes; reading stays possible. */
+    void (*shutdown)(struct filter *f);
+    /* Bytes that recv would return although the socket has none (epoll does not tell of them). */
+    size_t (*pending)(struct filter *f);
+    /* Closes the filters below too, and the socket last. */
+    void (*close)(struct filter *f);
+};
+
+struct filter {
+    const struct filter_ops *ops;
+    struct filter *below; /* NULL for the socket */
+};
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/filter_plain.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+#include "base/banned.h"
+
+static int plain_fd(const struct filter *f)
+{
+    return CONTAINER_OF(f, struct filter_plain, filter)->fd;
+}
+
+static ssize_t plain_failed(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK ? FILTER_AGAIN : FILTER_ERROR;
+}
+
+static ssize_t plain_recv(struct filter *f, void *p, size_t n)
+{
+    for (;;) {
+        ssize_t got = recv(plain_fd(f), p, n, MSG_DONTWAIT);
+        if (got >= 0)
+            return got;
+        if (errno != EINTR)
+            return plain_failed();
+    }
+}
+
+static ssize_t plain_writev(struct filter *f, const struct iovec *iov, int n, bool more)
+{
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+    for (;;) {
+        ssize_t put =
+            sendmsg(plain_fd(f), &msg, MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+        if (put >= 0)
+            return put;
+        if (errno != EINTR)
+            return plain_failed();
+    }
+}
+
+static ssize_t plain_sendfile(struct filter *f, int fd, uint64_t offset, size_t n)
+{
+    off_t at = (off_t)offset;
+    for (;;) {
+        ssize_t put = sendfile(plain_fd(f), fd, &at, n);
+        if (put >= 0)
+            return put;
+        if (errno != EINTR)
+            return plain_failed();
+    }
+}
+
+static void plain_shutdown(struct filter *f)
+{
+    (void)shutdown(plain_fd(f), SHUT_WR);
+}
+
+static size_t plain_pending(struct filter *f)
+{
+    (void)f;
+    return 0;
+}
+
+static void plain_close(struct filter *f)
+{
+    struct filter_plain *p = CONTAINER_OF(f, struct filter_plain, filter);
+    util_closep(&p->fd);
+}
+
+static const struct filter_ops plain_ops = {
+    .recv = plain_recv,
+    .writev = plain_writev,
+    .sendfile = plain_sendfile,
+    .shutdown = plain_shutdown,
+    .pending = plain_pending,
+    .close = plain_close,
+};
+
+void filter_plain_init(struct filter_plain *f, int fd)
+{
+    *f = (struct filter_plain){.filter = {.ops = &plain_ops}, .fd = fd};
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How many connections there may be, in all and per address. Any thread. */
+#ifndef HTTP_LIMITS_INT_H
+#define HTTP_LIMITS_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* An IPv6 address, or an IPv4 one mapped into it. For IPv6 the /64 counts as one client. */
+struct ip_key {
+    uint8_t b[16];
+};
+
+struct ip_count {
+    struct ip_key key;
+    unsigned n; /* 0: the slot is free */
+};
+
+struct admission {
+    unsigned max, per_ip; /* per_ip 0: not counted */
+    atomic_uint total;
+    pthread_mutex_t mutex;
+    struct ip_count *slots; /* open addressing, a power of two, at most half full */
+    unsigned n_slots, used;
+    uint64_t seed;
+};
+
+enum admission_result { ADMITTED, REFUSED_MAX, REFUSED_IP };
+
+void admission_init(struct admission *a, unsigned max, unsigned per_ip);
+void admission_release(struct admission *a);
+/* `ip` NULL (Unix sockets): only the total counts. */
+enum admission_result admission_enter(struct admission *a, const struct ip_key *ip);
+void admission_leave(struct admission *a, const struct ip_key *ip);
+
+#endif

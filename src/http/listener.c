@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening sockets. TCP: one per loop with SO_REUSEPORT, so the kernel spreads connections and no
+ * two loops touch one queue. Unix and adopted sockets: one descriptor, watched by every loop, each
+ * taking a few at a time. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "http/address_int.h"
+#include "http/engine_int.h"
+#include "os/fault.h"
+
+#include "base/banned.h"
+
+enum { PAUSE_MS = 100, SHED_READ = 16 * 1024 };
+
+static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                  "Content-Type: application/json\r\n"
+                                  "Content-Length: 68\r\n"
+                                  "Retry-After: 1\r\n"
+                                  "Connection: close\r\n"
+                                  "\r\n"
+                                  "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"service "
+                                  "unavailable\"}]}\n";
+
+/* ---- accepting ---- */
+
+static void count_refused(struct metric *m)
+{
+    if (m)
+        metric_add(m, 1);
+}
+
+/* Says why and closes. What the client has sent already is read, for closing with unread input
+ * would throw the answer away. */
+static void refuse(int fd)
+{
+    char sink[SHED_READ];
+    (void)send(fd, busy_answer, sizeof busy_answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)shutdown(fd, SHUT_WR);
+    ssize_t n = recv(fd, sink, sizeof sink, MSG_DONTWAIT);
+    (void)n;
+    (void)close(fd);
+}
+
+static void adopt(struct acceptor *a, int fd, const struct sockaddr_storage *ss)
+{
+    struct http_loop *l = a->l;
+    struct http_server *s = l->server;
+    bool is_unix = ss->ss_family != AF_INET && ss->ss_family != AF_INET6;
+    struct ip_key ip;
+    char peer[ADDRESS_TEXT];
+    address_peer(ss, &ip, peer);
+    enum admission_result r = admission_enter(&s->admission, is_unix ? NULL : &ip);
+    if (r != ADMITTED) {
+        count_refused(r == REFUSED_MAX ? s->m.rejected_max : s->m.rejected_ip);
+        refuse(fd);
+        return;
+    }
+    if (!conn_new(l, fd, a->site, peer, &ip, is_unix)) {
+        admission_leave(&s->admission, is_unix ? NULL : &ip);
+        count_refused(s->m.rejected_fds);
+        return;
+    }
+    if (s->m.connections_total) {
+        metric_add(s->m.connections_total, 1);
+        metric_add(s->m.connections, 1);
+    }
+}
+
+static void pause_over(struct timer *t)
+{
+    struct acceptor *a = CONTAINER_OF(t, struct acceptor, pause);
+    if (a->l->reserve < 0)
+        a->l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    loop_mod(a->l->loop, &a->io, LOOP_READ);
+}
+
+/* No descriptor is left. The reserve makes room for one connection, which is closed at once: its
+ * client learns that, and the socket does not stay readable, which would make the loop spin. */
+bool acceptor_shed(struct http_loop *l, int listen_fd)
+{
+    count_refused(l->server->m.rejected_fds);
+    if (l->reserve < 0)
+        return false;
+    (void)close(l->reserve);
+    int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        refuse(fd);
+    l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fd >= 0;
+}
+
+static int accept_one(int fd, struct sockaddr_storage *ss)
+{
+    int fault = fault_point("net.accept");
+    if (fault > 0) {
+        errno = fault;
+        return -1;
+    }
+    socklen_t n = sizeof *ss;
+    *ss = (struct sockaddr_storage){0};
+    return accept4(fd, (struct sockaddr *)ss, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* false: nothing more is waiting, or nothing can be taken. */
+static bool accept_next(struct acceptor *a)
+{
+    struct sockaddr_storage ss;
+    int fd = accept_one(a->io.fd, &ss);
+    if (fd >= 0) {
+        adopt(a, fd, &ss);
+        return true;
+    }
+    switch (errno) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        if (acceptor_shed(a->l, a->io.fd))
+            return true;
+        loop_mod(a->l->loop, &a->io, 0);
+        timer_set(a->l->loop, &a->pause, PAUSE_MS);
+        return false;
+    case EAGAIN:
+        return false;
+    default: /* the connection failed before it was taken: the next one */
+        return true;
+    }
+}
+
+static void accept_ready(struct loop_io *io, unsigned ready)
+{
+    struct acceptor *a = CONTAINER_OF(io, struct acceptor, io);
+    (void)ready;
+    int turn = a->shared ? ACCEPT_TURN_SHARED : ACCEPT_TURN;
+    while (turn-- > 0 && accept_next(a))
+        ;
+}
+
+/* ---- life ---- */
+
+static void acceptor_add(struct http_loop *l, struct site_state *site, int fd, bool shared)
+{
+    struct acceptor *a = xcalloc(1, sizeof *a);
+    *a = (struct acceptor){.next = l->acceptors, .l = l, .site = site, .shared = shared};
+    a->io.fd = fd;
+    a->io.fn = accept_ready;
+    a->pause.fn = pause_over;
+    l->acceptors = a;
+}
+
+void acceptors_start(struct http_loop *l)
+{
+    for (struct acceptor *a = l->acceptors; a; a = a->next) {
+        struct error err;
+        CHECK(loop_add(l->loop, &a->io, LOOP_READ, &err) == 0);
+    }
+    l->listening = true;
+}
+
+static void acceptor_close(struct acceptor *a)
+{
+    if (a->l->listening) {
+        timer_clear(a->l->loop, &a->pause);
+        loop_del(a->l->loop, &a->io);
+    }
+    /* A shared descriptor stays open for the loops that have not come to this point yet. */
+    if (!a->shared)
+        (void)close(a->io.fd);
+    free(a);
+}
+
+void acceptors_stop(struct http_loop *l, bool all)
+{
+    struct acceptor **at = &l->acceptors;
+    while (*at) {
+        struct acceptor *a = *at;
+        if (!all && !a->site->site->drains) {
+            at = &a->next;
+            continue;
+        }
+        /* Closing would reset what waits in the queue: those clients are served too. */
+        if (l->listening && !l->stopping) {
+            for (int i = 0; i < ACCEPT_TURN * 16 && accept_next(a); i++)
+                ;
+        }
+        *at = a->next;
+        acceptor_close(a);
+    }
+}
+
+/* ---- making listening sockets ---- */
+
+struct shared_fd {
+    struct shared_fd *next;
+    int fd;
+    char *path; /* of a Unix socket of ours, to be removed; or NULL */
+    dev_t dev;
+    ino_t ino;
+};
+
+static void shared_add(struct http_server *s, int fd, const char *path)
+{
+    struct shared_fd *u = xcalloc(1, sizeof *u);
+    *u = (struct shared_fd){.next = s->shared, .fd = fd};
+    if (path) {
+        u->path = xstrdup(path);
+        (void)address_unix_identity(path, &u->dev, &u->ino);
+    }
+    s->shared = u;
+}
+
+void listener_release(struct http_server *s)
+{
+    while (s->shared) {
+        struct shared_fd *u = s->shared;
+        s->shared = u->next;
+        (void)close(u->fd);
+        /* Another process may have taken the path over since. */
+        dev_t dev;
+        ino_t ino;
+        if (u->path && address_unix_identity(u->path, &dev, &ino) == 0 && dev == u->dev &&
+            ino == u->ino)
+            (void)unlink(u->path);
+        free(u->path);
+        free(u);
+    }
+}
+
+static void share(struct http_server *s, struct site_state *site, int fd, const char *path)
+{
+    shared_add(s, fd, path);
+    for (unsigned i = 0; i < s->n_loops; i++)
+        acceptor_add(&s->loops[i], site, fd, true);
+}
+
+static int listen_tcp(struct http_server *s, struct address *a, struct site_state *site,
+                      char **bound, struct error *err)
+{
+    int fds[HTTP_LOOPS_MAX];
+    unsigned n = 0;
+    for (; n < s->n_loops; n++) {
+        fds[n] = address_listen_tcp(a, n == 0, err);
+        if (fds[n] < 0)
+            break;
+    }
+    if (n < s->n_loops) {
+        while (n-- > 0)
+            (void)close(fds[n]);
+        return -1;
+    }
+    for (unsigned i = 0; i < n; i++)
+        acceptor_add(&s->loops[i], site, fds[i], false);
+    if (bound)
+        *bound = address_text(a);
+    return 0;
+}
+
+int http_server_listen(struct http_server *s, const char *address, const struct http_site *site,
+                       char **bound, struct error *err)
+{
+    static const char prefix[] = "unix:";
+    if (strncmp(address, prefix, sizeof prefix - 1) == 0) {
+        const char *path = address + sizeof prefix - 1;
+        int fd = address_listen_unix(path, err);
+        if (fd < 0)
+            return -1;
+        share(s, http_server_site(s, site), fd, path);
+        if (bound)
+            *bound = xstrdup(address);
+        return 0;
+    }
+    struct address a;
+    if (address_parse(address, &a, err))
+        return -1;
+    return listen_tcp(s, &a, http_server_site(s, site), bound, err);
+}
+
+int http_server_adopt(struct http_server *s, int fd, const struct http_site *site,
+                      struct error *err)
+{
+    if (address_prepare(fd, err))
+        return -1;
+    share(s, http_server_site(s, site), fd, NULL);
+    return 0;
+}

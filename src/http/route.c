@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The path is split once; each row is then compared with the components' positions. Left of <name>
+ * the pattern is matched from the left, right of it from the right: a repository may have any
+ * number of components, and any of them may be called blobs, tags or manifests. */
+#include "http/route.h"
+
+#include "base/util.h"
+#include "http/chars.h"
+
+#include "base/banned.h"
+
+enum { COMPONENTS_MAX = 16 /* of a pattern; a power of two */ };
+
+struct split {
+    struct slice first[COMPONENTS_MAX]; /* the first components */
+    struct slice last[COMPONENTS_MAX];  /* component i is in last[i % COMPONENTS_MAX], for the last
+                                           ones */
+    size_t n;
+    bool slash; /* the path ends in a slash that is not its first character */
+};
+
+static bool dots(struct slice c)
+{
+    return c.p[0] == '.' && (c.n == 1 || (c.n == 2 && c.p[1] == '.'));
+}
+
+/* False for a path that no pattern can match. */
+static bool split_path(struct slice path, struct split *s)
+{
+    s->n = 0;
+    s->slash = false;
+    if (path.n == 0 || path.p[0] != '/')
+        return false;
+    size_t at = 1;
+    while (at < path.n) {
+        size_t from = at;
+        while (at < path.n && http_is(path.p[at], CHAR_PATH))
+            at++;
+        struct slice c = {path.p + from, at - from};
+        if (c.n == 0 || dots(c))
+            return false;
+        if (at < path.n && path.p[at] != '/')
+            return false;
+        if (s->n < COMPONENTS_MAX)
+            s->first[s->n] = c;
+        s->last[s->n % COMPONENTS_MAX] = c;
+        s->n++;
+        if (at < path.n) {
+            at++;
+            s->slash = at == path.n;
+        }
+    }
+    return true;
+}
+
+struct found {
+    struct slice param[ROUTE_PARAMS_MAX];
+    unsigned params;
+    unsigned literals; /* how specific the pattern is */
+};
+
+/* One component of a pattern that is not <name> against one of the path. */
+static bool match_one(struct slice pattern, struct slice component, struct found *f)
+{
+    if (pattern.n > 0 && pattern.p[0] == '<') {
+        CHECK(f->params < ROUTE_PARAMS_MAX);
+        f->param[f->params++] = component;
+        return true;
+    }
+    f->literals++;
+    return slice_eq(pattern, component);
+}
+
+/* Components of a pattern's text without the slashes at its ends. */
+static size_t count_components(struct slice pattern)
+{
+    size_t n = pattern.n > 0;
+    for (size_t i = 0; i < pattern.n; i++)
+        n += pattern.p[i] == '/';
+    return n;
+}
+
+/* <name>, which begins at component i of the path, and what the pattern has behind it. */
+static bool match_name(struct slice rest, size_t i, const struct split *path, struct found *f)
+{
+    size_t tail = count_components(rest);
+    CHECK(tail < COMPONENTS_MAX && f->params < ROUTE_PARAMS_MAX);
+    if (path->n < i + 1 + tail || i >= COMPONENTS_MAX)
+        return false;
+    size_t next = path->n - tail;
+    struct slice from = path->first[i];
+    struct slice to = path->last[(next - 1) % COMPONENTS_MAX];
+    f->param[f->params++] = slice_make(from.p, (size_t)(to.p + to.n - from.p));
+    for (; rest.n > 0; next++)
+        if (!match_one(slice_cut(&rest, '/'), path->last[next % COMPONENTS_MAX], f))
+            return false;
+    return true;
+}
+
+static bool match_pattern(const char *text, const struct split *path, struct found *f)
+{
+    struct slice rest = slice_from(slice_cstr(text), 1);
+    bool slash = slice_ends(rest, SLICE_LIT("/"));
+    if (slash)
+        rest.n--;
+    if (path->slash && !slash)
+        return false;
+    f->params = f->literals = 0;
+    size_t i = 0;
+    for (; rest.n > 0; i++) {
+        struct slice part = slice_cut(&rest, '/');
+        if (slice_is(part, "<name>"))
+            return match_name(rest, i, path, f);
+        if (i == path->n || i == COMPONENTS_MAX || !match_one(part, path->first[i], f))
+            return false;
+    }
+    return i == path->n;
+}
+
+/* A GET row serves HEAD, unless there is a HEAD row. */
+static bool serves(const struct route *r, enum http_method m, const struct route *so_far)
+{
+    if (r->method == m)
+        return !so_far || so_far->method != m;
+    return m == HTTP_HEAD && r->method == HTTP_GET && !so_far;
+}
+
+void route_match(const struct route *routes, unsigned n, enum http_method method, struct slice path,
+                 struct route_match *out)
+{
+    struct split split;
+    unsigned best = 0;
+    *out = (struct route_match){0};
+    if (!split_path(path, &split))
+        return;
+    for (unsigned i = 0; i < n; i++) {
+        const struct route *r = &routes[i];
+        struct found f;
+        if (!match_pattern(r->pattern, &split, &f))
+            continue;
+        /* The pattern with more literals is meant: ".../blobs/uploads/" is never the blob with the
+         * digest "uploads", whatever the method. */
+        if (out->allowed && f.literals < best)
+            continue;
+        if (f.literals > best || !out->allowed) {
+            *out = (struct route_match){.allowed = 1u << HTTP_OPTIONS};
+            best = f.literals;
+        }
+        out->allowed |= 1u << r->method;
+        if (r->method == HTTP_GET)
+            out->allowed |= 1u << HTTP_HEAD;
+        if (serves(r, method, out->route)) {
+            out->route = r;
+            memcpy(out->param, f.param, sizeof(struct slice) * f.params);
+        }
+    }
+}

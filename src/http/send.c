@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes responses: the head, then bytes in the same call, or a file by sendfile in turns. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "http/engine_int.h"
+
+#include "base/banned.h"
+
+/* Fixed text of a head without status line, fields and id; with room to spare. */
+enum { HEAD_FIXED = 320, LINE_EXTRA = 4, STATUS_MAX = 64 };
+
+static char *put(char *at, const char *p, size_t n)
+{
+    if (n)
+        memcpy(at, p, n);
+    return at + n;
+}
+
+#define PUT_LIT(at, lit) put((at), "" lit, sizeof(lit) - 1)
+
+static char *put_u64(char *at, uint64_t v)
+{
+    char digits[20];
+    size_t i = sizeof digits;
+    do {
+        digits[--i] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    return put(at, digits + i, sizeof digits - i);
+}
+
+static char *put_status(char *at, int status)
+{
+    const char *line = status_line(status);
+    if (line)
+        return put(at, line, strlen(line));
+    int n = snprintf(at, STATUS_MAX, "HTTP/1.1 %d Unknown\r\n", status);
+    return at + n;
+}
+
+static char *put_fields(char *at, const struct request *r)
+{
+    for (unsigned i = 0; i < r->resp.n_fields; i++) {
+        const struct http_field *f = &r->resp.fields[i];
+        at = put(at, f->name.p, f->name.n);
+        at = PUT_LIT(at, ": ");
+        at = put(at, f->value.p, f->value.n);
+        at = PUT_LIT(at, "\r\n");
+    }
+    return put(at, r->resp.raw_fields.p, r->resp.raw_fields.n);
+}
+
+static bool is_v2(struct slice path)
+{
+    return slice_starts(path, SLICE_LIT("/v2")) && (path.n == 3 || path.p[3] == '/');
+}
+
+void send_begin(struct stream *s, bool close)
+{
+    struct request *r = &s->r;
+    struct response *p = &r->resp;
+    bool head_only = r->head->method == HTTP_HEAD;
+    bool no_length = p->no_length || p->status < 200 || p->status == 204 || p->status == 304;
+    if (no_length || (p->kind == RESPONSE_EMPTY && !head_only))
+        p->length = 0;
+
+    size_t max = HEAD_FIXED + STATUS_MAX + r->id.n + p->raw_fields.n;
+    for (unsigned i = 0; i < p->n_fields; i++)
+        max += p->fields[i].name.n + p->fields[i].value.n + LINE_EXTRA;
+    char *start = arena_alloc(r->arena, max), *at = put_status(start, p->status);
+    at = PUT_LIT(at, "Date: ");
+    at = put(at, http_loop_date(s->l), 29);
+    if (!no_length) {
+        at = PUT_LIT(at, "\r\nContent-Length: ");
+        at = put_u64(at, p->length);
+    }
+    at = PUT_LIT(at, "\r\nX-Request-Id: ");
+    at = put(at, r->id.p, r->id.n);
+    at = PUT_LIT(at, "\r\nX-Content-Type-Options: nosniff\r\n");
+    if (is_v2(r->head->path))
+        at = PUT_LIT(at, "Docker-Distribution-Api-Version: registry/2.0\r\n");
+    at = put_fields(at, r);
+    if (p->status == 503 && !response_has(r, "Retry-After"))
+        at = PUT_LIT(at, "Retry-After: 1\r\n");
+    if (close)
+        at = PUT_LIT(at, "Connection: close\r\n");
+    else if (r->head->minor == 0)
+        at = PUT_LIT(at, "Connection: keep-alive\r\n");
+    at = PUT_LIT(at, "\r\n");
+    CHECK((size_t)(at - start) <= max);
+
+    s->send = (struct send){
+        .head = {start, (size_t)(at - start)},
+        .offset = p->offset,
+        .left = head_only ? 0 : p->length,
+        .started = true,
+    };
+}
+
+static enum send_result failed(ssize_t rc)
+{
+    return rc == FILTER_AGAIN ? SEND_BLOCKED : SEND_FAILED;
+}
+
+static void took(struct stream *s, size_t n)
+{
+    struct send *o = &s->send;
+    size_t head = MIN(n, o->head.n);
+    o->head = slice_from(o->head, head);
+    o->offset += n - head;
+    o->left -= n - head;
+    o->sent += n - head;
+}
+
+/* Head and bytes in one call. */
+static enum send_result send_bytes(struct stream *s, const char *body)
+{
+    struct send *o = &s->send;
+    while (o->head.n || o->left) {
+        struct iovec iov[2];
+        int n = 0;
+        if (o->head.n)
+            iov[n++] = (struct iovec){(void *)(uintptr_t)o->head.p, o->head.n};
+        if (o->left)
+            iov[n++] = (struct iovec){(void *)(uintptr_t)(body + o->offset), (size_t)o->left};
+        ssize_t rc = conn_writev(s->conn, iov, n, false);
+        if (rc <= 0)
+            return failed(rc);
+        took(s, (size_t)rc);
+    }
+    return SEND_DONE;
+}
+
+/* For filters that have to see the bytes. What they do not take is read again. */
+static ssize_t send_copied(struct stream *s, int fd, uint64_t offset, size_t n)
+{
+    ssize_t got;
+    do
+        got = pread(fd, s->l->scratch, MIN(n, (size_t)SCRATCH_BYTES), (off_t)offset);
+    while (got < 0 && errno == EINTR);
+    if (got <= 0)
+        return FILTER_ERROR;
+    struct iovec iov = {s->l->scratch, (size_t)got};
+    return conn_writev(s->conn, &iov, 1, false);
+}
+
+static ssize_t send_part(struct stream *s, int fd, size_t n)
+{
+    struct filter *top = s->conn->top;
+    if (!top->ops->sendfile)
+        return send_copied(s, fd, s->send.offset, n);
+    ssize_t rc = top->ops->sendfile(top, fd, s->send.offset, n);
+    if (rc > 0 && s->l->server->m.sent)
+        metric_add(s->l->server->m.sent, rc);
+    return rc;
+}
+
+static enum send_result send_file(struct stream *s)
+{
+    struct send *o = &s->send;
+    while (o->head.n) {
+        struct iovec iov = {(void *)(uintptr_t)o->head.p, o->head.n};
+        ssize_t rc = conn_writev(s->conn, &iov, 1, o->left > 0);
+        if (rc <= 0)
+            return failed(rc);
+        took(s, (size_t)rc);
+    }
+    size_t budget = TURN_BYTES;
+    while (o->left) {
+        if (budget == 0)
+            return SEND_YIELD;
+        ssize_t rc = send_part(s, s->r.resp.file->fd, (size_t)MIN((uint64_t)budget, o->left));
+        if (rc <= 0) /* 0: the file is shorter than it was; the length cannot be kept any more */
+            return failed(rc);
+        took(s, (size_t)rc);
+        budget -= (size_t)rc;
+    }
+    return SEND_DONE;
+}
+
+enum send_result send_more(struct stream *s)
+{
+    const struct response *p = &s->r.resp;
+    switch (p->kind) {
+    case RESPONSE_FILE:
+        return send_file(s);
+    case RESPONSE_SHARED:
+        CHECK(s->send.offset + s->send.left <= p->shared->n);
+        return send_bytes(s, p->shared->p);
+    case RESPONSE_EMPTY:
+    case RESPONSE_BYTES:
+        break;
+    }
+    CHECK(s->send.offset + s->send.left <= p->bytes.n);
+    return send_bytes(s, p->bytes.p);
+}

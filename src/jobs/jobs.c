@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/jobs.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/util.h"
+#include "os/clock.h"
+
+#include "base/banned.h"
+
+enum { PURGE_BATCH = 500, PENDING_BATCH = 200 };
+
+/* A job is a task that is in the pool at most once at a time. */
+struct job {
+    struct task task;
+    struct jobs *jobs;
+    void (*run)(struct jobs *j);
+    atomic_bool queued;
+};
+
+struct jobs {
+    struct jobs_config c;
+    struct loop *loop;
+    struct timer purge_timer, probe_timer;
+    struct job recover_job, purge_job, probe_job;
+    struct slice *stages; /* left by an earlier process; each a heap string */
+    size_t n_stages, cap_stages;
+    struct metric *purged, *recovered;
+};
+
+static void job_run(struct task *t)
+{
+    struct job *job = CONTAINER_OF(t, struct job, task);
+    job->run(job->jobs);
+    atomic_store(&job->queued, false);
+}
+
+static void job_post(struct job *job)
+{
+    if (atomic_exchange(&job->queued, true))
+        return;
+    if (!pool_post(job->jobs->c.pool, &job->task))
+        atomic_store(&job->queued, false); /* full: the next turn of the timer tries again */
+}
+
+static int note_stage(void *arg, struct slice id)
+{
+    struct jobs *j = arg;
+    if (j->n_stages == j->cap_stages) {
+        size_t cap = j->cap_stages ? j->cap_stages * 2 : 64;
+        struct slice *grown = xcalloc(cap, sizeof *grown);
+        if (j->n_stages)
+            memcpy(grown, j->stages, j->n_stages * sizeof *grown);
+        free(j->stages);
+        j->stages = grown;
+        j->cap_stages = cap;
+    }
+    j->stages[j->n_stages++] = slice_make(xstrndup(id.p, id.n), id.n);
+    return 0;
+}
+
+static void forget_stages(struct jobs *j)
+{
+    for (size_t i = 0; i < j->n_stages; i++)
+        free((char *)(uintptr_t)j->stages[i].p);
+    free(j->stages);
+    j->stages = NULL;
+    j->n_stages = j->cap_stages = 0;
+}
+
+/* A temporary file without an open upload belongs to a push that ended, or that never got as far as
+ * its row. */
+static int recover_stages(struct jobs *j, struct recovery *out, struct error *err)
+{
+    for (size_t i = 0; i < j->n_stages; i++) {
+        bool open = false;
+        if (upload_id_valid(j->stages[i]) &&
+            meta_upload_exists(j->c.meta, j->stages[i], &open, err))
+            return -1;
+        if (open)
+            continue;
+        if (stage_remove(j->c.store, j->stages[i], err))
+            return -1;
+        out->stages_removed++;
+    }
+    forget_stages(j);
+    return 0;
+}
+
+/* A pending blob is one whose push stopped between its two transactions. A whole file is kept (it
+ * has no link yet, so nobody sees it until it is pushed again or collected); otherwise the row
+ * goes, and the client, which was never told 201, pushes again. */
+static int recover_blobs(struct jobs *j, struct recovery *out, struct error *err)
+{
+    for (;;) {
+        struct arena *a = arena_new(16 * 1024);
+        struct meta_pending *list = NULL;
+        unsigned n = 0;
+        int failed = meta_blob_pending(j->c.meta, PENDING_BATCH, a, &list, &n, err);
+        for (unsigned i = 0; i < n && !failed; i++) {
+            bool whole = false;
+            failed = store_verify(j->c.store, &list[i].digest, list[i].size, &whole, err) ||
+                     meta_blob_resolve(j->c.meta, &list[i].digest, list[i].epoch, whole, err);
+            if (!failed)
+                *(whole ? &out->blobs_completed : &out->blobs_dropped) += 1;
+        }
+        arena_free(a);
+        if (failed)
+            return -1;
+        if (n < PENDING_BATCH)
+            return 0;
+    }
+}
+
+int jobs_recover(struct jobs *j, struct recovery *out, struct error *err)
+{
+    struct recovery found = {0};
+    /* Blobs first: a stage may be the second name of a pending blob's file, never its only one once
+     * that is linked. */
+    if (recover_blobs(j, &found, err) || recover_stages(j, &found, err))
+        return -1;
+    *out = found;
+    return 0;
+}
+
+int jobs_purge(struct jobs *j, unsigned *removed, struct error *err)
+{
+    unsigned total = 0;
+    int64_t now = os_wall_ms();
+    int64_t open_before = j->c.purge ? now - j->c.purge_age_ms : 0;
+    for (;;) {
+        struct arena *a = arena_new(16 * 1024);
+        struct slice *ids = NULL;
+        unsigned n = 0;
+        int failed = meta_upload_expire(j->c.meta, open_before, now - META_TOMBSTONE_MS,
+                                        PURGE_BATCH, a, &ids, &n, err);
+        for (unsigned i = 0; i < n && !failed; i++)
+            failed = stage_remove(j->c.store, ids[i], err);
+        arena_free(a);
+        if (failed)
+            return -1;
+        total += n;
+        if (n < PURGE_BATCH)
+            break;
+    }
+    *removed = total;
+    return 0;
+}
+
+static void run_recover(struct jobs *j)
+{
+    struct error err = {0};
+    struct recovery found = {0};
+    if (jobs_recover(j, &found, &err)) {
+        log_error(j->c.log, LOG_LEVEL_ERROR,
+                  "recovery stopped; it is tried again at the next start", &err);
+        return;
+    }
+    unsigned all = found.stages_removed + found.blobs_completed + found.blobs_dropped;
+    if (j->recovered)
+        metric_add(j->recovered, all);
+    if (all)
+        LOG(j->c.log, LOG_LEVEL_INFO, "recovered from an unclean stop",
+            F_INT("temporary_files_removed", found.stages_removed),
+            F_INT("blobs_completed", found.blobs_completed),
+            F_INT("blobs_dropped", found.blobs_dropped));
+}
+
+static void run_purge(struct jobs *j)
+{
+    struct error err = {0};
+    unsigned removed = 0;
+    if (jobs_purge(j, &removed, &err)) {
+        log_error(j->c.log, LOG_LEVEL_ERROR, "purging of stale uploads failed", &err);
+        return;
+    }
+    if (j->purged)
+        metric_add(j->purged, removed);
+    if (removed)
+        LOG(j->c.log, LOG_LEVEL_INFO, "purged stale uploads", F_INT("uploads", removed));
+}
+
+static void run_probe(struct jobs *j)
+{
+    struct error err = {0};
+    if (!store_read_only(j->c.store))
+        return;
+    if (store_probe(j->c.store, &err))
+        log_error(j->c.log, LOG_LEVEL_ERROR, "the storage is read-only: it still cannot be written",
+                  &err);
+    else
+        LOG(j->c.log, LOG_LEVEL_INFO, "the storage can be written again");
+}
+
+static void on_purge_timer(struct timer *t)
+{
+    struct jobs *j = CONTAINER_OF(t, struct jobs, purge_timer);
+    job_post(&j->purge_job);
+    timer_set(j->loop, t, j->c.purge_interval_ms);
+}
+
+static void on_probe_timer(struct timer *t)
+{
+    struct jobs *j = CONTAINER_OF(t, struct jobs, probe_timer);
+    if (store_read_only(j->c.store))
+        job_post(&j->probe_job);
+    timer_set(j->loop, t, j->c.probe_interval_ms);
+}
+
+static void job_init(struct jobs *j, struct job *job, void (*run)(struct jobs *))
+{
+    job->task.fn = job_run;
+    job->jobs = j;
+    job->run = run;
+    atomic_init(&job->queued, false);
+}
+
+int jobs_new(const struct jobs_config *config, struct jobs **out, struct error *err)
+{
+    struct jobs *j = xcalloc(1, sizeof *j);
+    j->c = *config;
+    job_init(j, &j->recover_job, run_recover);
+    job_init(j, &j->purge_job, run_purge);
+    job_init(j, &j->probe_job, run_probe);
+    j->purge_timer.fn = on_purge_timer;
+    j->probe_timer.fn = on_probe_timer;
+    if (stage_list(j->c.store, note_stage, j, err)) {
+        jobs_free(j);
+        return -1;
+    }
+    if (config->metrics) {
+        j->purged = metrics_counter(config->metrics, "berth_uploads_purged_total",
+                                    "Stale uploads and tombstones removed", "");
+        j->recovered = metrics_counter(config->metrics, "berth_recovered_total",
+                                       "Remains of an unclean stop that recovery settled", "");
+    }
+    *out = j;
+    return 0;
+}
+
+void jobs_start(struct jobs *j, struct loop *loop)
+{
+    j->loop = loop;
+    job_post(&j->recover_job);
+    job_post(&j->purge_job);
+    timer_set(loop, &j->purge_timer, j->c.purge_interval_ms);
+    timer_set(loop, &j->probe_timer, j->c.probe_interval_ms);
+}
+
+void jobs_stop(struct jobs *j)
+{
+    timer_clear(j->loop, &j->purge_timer);
+    timer_clear(j->loop, &j->probe_timer);
+}
+
+void jobs_free(struct jobs *j)
+{
+    if (!j)
+        return;
+    forget_stages(j);
+    free(j);
+}

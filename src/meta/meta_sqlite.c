@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "meta/migrate.h"
+#include "meta/sqlite_int.h"
+
+#include "base/banned.h"
+
+enum { STUCK_MS = 30 * 1000 };
+
+static atomic_uint_fast64_t *epoch_of(struct meta_sqlite *s, struct slice repo)
+{
+    return &s->epochs[hash_bytes(repo.p, repo.n, 0) % META_EPOCHS];
+}
+
+void meta_sqlite_bump(struct meta_sqlite *s, struct slice repo)
+{
+    atomic_fetch_add_explicit(epoch_of(s, repo), 1, memory_order_acq_rel);
+}
+
+int meta_sqlite_damaged(struct error *err, const char *what)
+{
+    return error_set(err, ERR_UNKNOWN, "database: %s is damaged", what);
+}
+
+static uint64_t get_epoch(struct meta *m, struct slice repo)
+{
+    return atomic_load_explicit(epoch_of(meta_sqlite(m), repo), memory_order_acquire);
+}
+
+int sqlite_repo_find(struct sqdb *db, struct slice name, int64_t *id, struct error *err)
+{
+    return SQ_FIND(db, SQL_REPO_ID, id, err, sq_t(name));
+}
+
+int sqlite_repo_make(struct sqdb *db, struct slice name, int64_t *id, struct error *err)
+{
+    int r = sqlite_repo_find(db, name, id, err);
+    return r ? r : SQ_FIND(db, SQL_REPO_ADD, id, err, sq_t(name), sq_i(os_wall_ms()));
+}
+
+int sqlite_repo_unknown_or(struct sqdb *db, struct slice name, enum error_code code,
+                           struct error *err)
+{
+    int64_t id;
+    int r = sqlite_repo_find(db, name, &id, err);
+    if (r < 0)
+        return -1;
+    return error_set(err, r ? code : ERR_NAME_UNKNOWN, "%s: %.*s",
+                     r ? "not in the repository" : "no such repository", SLICE_ARG(name));
+}
+
+static int ping(struct meta *m, struct error *err)
+{
+    struct meta_sqlite *s = meta_sqlite(m);
+    if (writer_alive(s->writer, STUCK_MS, err) < 0)
+        return -1;
+    struct sqdb *db = readers_take(s->readers, err);
+    if (!db)
+        return -1;
+    int64_t n;
+    int r = sq_find(db, SQL_PING, NULL, 0, &n, err);
+    readers_give(s->readers, db);
+    return r < 0 ? -1 : 0;
+}
+
+static int read_stats(struct sqdb *db, struct meta_stats *out, struct error *err)
+{
+    SQ_CLEANUP struct sqlite3_stmt *q = sq_start(db, SQL_STATS, NULL, 0, err);
+    if (!q || sq_next(q, err) < 0)
+        return -1;
+    *out = (struct meta_stats){
+        .repositories = (uint64_t)sq_int(q, 0),
+        .manifests = (uint64_t)sq_int(q, 1),
+        .tags = (uint64_t)sq_int(q, 2),
+        .blobs = (uint64_t)sq_int(q, 3),
+        .uploads = (uint64_t)sq_int(q, 4),
+        .blob_bytes = (uint64_t)sq_int(q, 5),
+    };
+    return 0;
+}
+
+static int stats(struct meta *m, struct meta_stats *out, struct error *err)
+{
+    struct meta_sqlite *s = meta_sqlite(m);
+    struct sqdb *db = readers_take(s->readers, err);
+    if (!db)
+        return -1;
+    int r = read_stats(db, out, err);
+    readers_give(s->readers, db);
+    return r;
+}
+
+static void close_all(struct meta *m)
+{
+    struct meta_sqlite *s = meta_sqlite(m);
+    /* The writer last: the last connection moves the log into the database and removes it. */
+    readers_free(s->readers);
+    writer_stop(s->writer);
+    free(s);
+}
+
+static const struct meta_ops ops = {
+    .name = "sqlite",
+    .close = close_all,
+    .ping = ping,
+    .epoch = get_epoch,
+    .upload_create = sqlite_upload_create,
+    .upload_get = sqlite_upload_get,
+    .upload_save = sqlite_upload_save,
+    .upload_delete = sqlite_upload_delete,
+    .upload_expire = sqlite_upload_expire,
+    .upload_exists = sqlite_upload_exists,
+    .blob_get = sqlite_blob_get,
+    .blob_lease = sqlite_blob_lease,
+    .blob_pend = sqlite_blob_pend,
+    .blob_commit = sqlite_blob_commit,
+    .blob_mount = sqlite_blob_mount,
+    .blob_delete = sqlite_blob_delete,
+    .blob_pending = sqlite_blob_pending,
+    .blob_resolve = sqlite_blob_resolve,
+    .manifest_put = sqlite_manifest_put,
+    .manifest_get = sqlite_manifest_get,
+    .manifest_delete = sqlite_manifest_delete,
+    .tag_delete = sqlite_tag_delete,
+    .tags = sqlite_tags,
+    .repositories = sqlite_repositories,
+    .referrers = sqlite_referrers,
+    .stats = stats,
+};
+
+static int prepare_database(struct sqdb *db, int64_t *generation, struct error *err)
+{
+    if (migrate(db, meta_migrations, meta_migrations_n, err) < 0)
+        return -1;
+    int r = sq_find(db, SQL_GENERATION, NULL, 0, generation, err);
+    return r < 0 ? -1 : 0;
+}
+
+int meta_sqlite_open(const char *path, unsigned readers_max, struct metrics *metrics,
+                     struct meta **out, struct error *err)
+{
+    struct sqdb *db = NULL;
+    int64_t generation = 0;
+    struct writer *writer = NULL;
+    if (sqdb_open(path, SQDB_WRITER, &db, err) < 0)
+        return -1;
+    if (prepare_database(db, &generation, err) < 0) {
+        sqdb_close(db);
+        return -1;
+    }
+    if (writer_start(db, WRITER_QUEUE_MAX, metrics, &writer, err) < 0)
+        return -1;
+    struct meta_sqlite *s = xcalloc(1, sizeof *s);
+    s->base.ops = &ops;
+    s->writer = writer;
+    s->readers = readers_new(path, readers_max);
+    s->generation = generation;
+    for (unsigned i = 0; i < META_EPOCHS; i++)
+        atomic_init(&s->epochs[i], 1);
+    *out = &s->base;
+    return 0;
+}

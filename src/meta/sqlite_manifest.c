@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Manifests and tags: reading and removing. */
+#include "meta/sqlite_int.h"
+
+#include "base/banned.h"
+
+struct remove_txn {
+    struct txn txn;
+    struct meta_sqlite *s;
+    struct slice repo, what; /* a digest or a tag */
+};
+
+/* --- reading --- */
+
+static int read_manifest(struct sqlite3_stmt *q, bool want_bytes, struct meta_manifest *out,
+                         struct error *err)
+{
+    struct meta_manifest m = {.size = (uint64_t)sq_int(q, 2)};
+    struct slice type = sq_bytes(q, 1);
+    if (digest_parse(sq_bytes(q, 0), &m.digest, err) < 0 || type.n >= sizeof m.media_type)
+        return meta_sqlite_damaged(err, "a manifest's row");
+    memcpy(m.media_type, type.p, type.n);
+    if (want_bytes) {
+        struct slice body = sq_bytes(q, 3);
+        if (body.n != m.size)
+            return meta_sqlite_damaged(err, "a manifest's payload");
+        m.bytes = shared_new(body.p, body.n);
+        if (!m.bytes)
+            return error_set(err, ERR_UNAVAILABLE, "no memory for a manifest");
+    }
+    *out = m;
+    return 0;
+}
+
+static int get_manifest(struct sqdb *db, struct slice repo, const struct reference *ref,
+                        bool want_bytes, struct meta_manifest *out, struct error *err)
+{
+    struct slice which = ref->is_digest ? slice_cstr(ref->digest.text) : ref->tag;
+    enum sql_id id = ref->is_digest ? (want_bytes ? SQL_MANIFEST_DIGEST_BODY : SQL_MANIFEST_DIGEST)
+                                    : (want_bytes ? SQL_MANIFEST_TAG_BODY : SQL_MANIFEST_TAG);
+    SQ_CLEANUP struct sqlite3_stmt *q = SQ_START(db, id, err, sq_t(repo), sq_t(which));
+    int r = q ? sq_next(q, err) : -1;
+    if (r < 0)
+        return -1;
+    return r ? read_manifest(q, want_bytes, out, err)
+             : sqlite_repo_unknown_or(db, repo, ERR_MANIFEST_UNKNOWN, err);
+}
+
+int sqlite_manifest_get(struct meta *m, struct slice repo, const struct reference *ref,
+                        bool want_bytes, struct meta_manifest *out, struct error *err)
+{
+    struct readers *readers = meta_sqlite(m)->readers;
+    struct sqdb *db = readers_take(readers, err);
+    if (!db)
+        return -1;
+    int r = get_manifest(db, repo, ref, want_bytes, out, err);
+    readers_give(readers, db);
+    return r;
+}
+
+/* --- removing --- */
+
+static int run_manifest_delete(struct txn *t, struct sqdb *db, struct error *err)
+{
+    struct remove_txn *d = TXN_SELF(t, struct remove_txn);
+    int64_t repo, id, payload;
+    int r = sqlite_repo_find(db, d->repo, &repo, err);
+    if (r > 0)
+        r = SQ_FIND(db, SQL_MANIFEST_ID, &id, err, sq_i(repo), sq_t(d->what));
+    if (r == 0)
+        return sqlite_repo_unknown_or(db, d->repo, ERR_MANIFEST_UNKNOWN, err);
+    /* A client that has just seen one of its blobs counts on it: the grace period starts now. Tags
+     * and edges go with the row. */
+    if (r < 0 ||
+        SQ_RUN(db, SQL_BLOB_GRACE, NULL, err, sq_i(os_wall_ms() + META_LINK_LEASE_MS), sq_i(id)) <
+            0 ||
+        SQ_FIND(db, SQL_MANIFEST_REMOVE, &payload, err, sq_i(id)) < 0)
+        return -1;
+    return SQ_RUN(db, SQL_PAYLOAD_DROP, NULL, err, sq_i(payload));
+}
+
+static int run_tag_delete(struct txn *t, struct sqdb *db, struct error *err)
+{
+    struct remove_txn *d = TXN_SELF(t, struct remove_txn);
+    int64_t repo;
+    int changes = 0, r = sqlite_repo_find(db, d->repo, &repo, err);
+    if (r < 0 ||
+        (r > 0 && SQ_RUN(db, SQL_TAG_DELETE, &changes, err, sq_i(repo), sq_t(d->what)) < 0))
+        return -1;
+    return changes ? 0 : sqlite_repo_unknown_or(db, d->repo, ERR_MANIFEST_UNKNOWN, err);
+}
+
+static void removed(struct txn *t)
+{
+    struct remove_txn *d = TXN_SELF(t, struct remove_txn);
+    meta_sqlite_bump(d->s, d->repo);
+}
+
+static int run(struct meta *m, int (*fn)(struct txn *, struct sqdb *, struct error *),
+               struct slice repo, struct slice what, struct error *err)
+{
+    struct remove_txn d = {
+        .txn = {.run = fn, .committed = removed}, .s = meta_sqlite(m), .repo = repo, .what = what};
+    return writer_run(d.s->writer, &d.txn, err);
+}
+
+int sqlite_manifest_delete(struct meta *m, struct slice repo, const struct digest *d,
+                           struct error *err)
+{
+    return run(m, run_manifest_delete, repo, slice_cstr(d->text), err);
+}
+
+int sqlite_tag_delete(struct meta *m, struct slice repo, struct slice tag, struct error *err)
+{
+    return run(m, run_tag_delete, repo, tag, err);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* end-2 and end-10: GET, HEAD and DELETE of a blob. */
+#include <inttypes.h>
+
+#include "base/util.h"
+#include "registry/registry_int.h"
+
+#include "base/banned.h"
+
+static void release_shared(void *p)
+{
+    shared_unref(p);
+}
+
+static void blob_fields(struct request *r, const struct digest *d)
+{
+    response_field(r, "Docker-Content-Digest", "%s", d->text);
+    response_field(r, "ETag", "\"%s\"", d->text);
+    response_field(r, "Accept-Ranges", "bytes");
+    response_field(r, "Cache-Control", "max-age=31536000, immutable");
+}
+
+/* The part of the blob that is asked for. False when the range cannot be satisfied: then the answer
+ * is given. */
+static bool blob_range(struct request *r, const struct digest *d, uint64_t size, int *status,
+                       uint64_t *first, uint64_t *length)
+{
+    *status = 200;
+    *first = 0;
+    *length = size;
+    struct slice range = request_field(r, "Range");
+    if (!range.p || r->head->method != HTTP_GET)
+        return true;
+    /* RFC 9110 13.1.5: another validator than ours means that the client's part is of something
+     * else. */
+    struct slice if_range = request_field(r, "If-Range");
+    if (if_range.p && !http_etag_match(if_range, digest_slice(d), false))
+        return true;
+    switch (http_range(range, size, first, length)) {
+    case RANGE_NONE:
+        return true;
+    case RANGE_ONE:
+        *status = 206;
+        return true;
+    case RANGE_BAD:
+        break;
+    }
+    struct error err;
+    error_detail(&err, ERR_RANGE_INVALID,
+                 "the blob has %" PRIu64 " bytes: no byte of it is in the range asked for", size);
+    response_error(r, &err);
+    response_field(r, "Content-Range", "bytes */%" PRIu64, size);
+    response_field(r, "Accept-Ranges", "bytes");
+    return false;
+}
+
+static enum step blob_body(struct request *r, const struct digest *d, struct meta_blob *blob)
+{
+    int status;
+    uint64_t first;
+    uint64_t length;
+    struct error err = {0};
+    if (blob->bytes)
+        arena_on_free(r->arena, release_shared, blob->bytes);
+    if (resp_conditional(r, d) || !blob_range(r, d, blob->size, &status, &first, &length))
+        return STEP_DONE;
+    if (r->head->method == HTTP_HEAD) {
+        response_status(r, 200);
+        response_field(r, "Content-Type", MT_OCTETS);
+        r->resp.length = blob->size;
+    } else if (blob->bytes) {
+        response_status(r, status);
+        response_bytes(r, MT_OCTETS, slice_make(blob->bytes->p + first, (size_t)length));
+    } else {
+        struct store_object object = {0};
+        if (store_open(registry_of(r)->c.store, d, &object, &err)) {
+            /* The row says that it is there: that is damage, not a client's mistake. */
+            if (err.code == ERR_BLOB_UNKNOWN)
+                error_set(&err, ERR_UNKNOWN, "the file of live blob %s is missing", d->text);
+            return step_error(r, &err);
+        }
+        if (object.size != blob->size) {
+            error_set(&err, ERR_UNKNOWN, "blob %s has %" PRIu64 " bytes, its row says %" PRIu64,
+                      d->text, object.size, blob->size);
+            store_object_release(&object);
+            return step_error(r, &err);
+        }
+        response_status(r, status);
+        if (object.file) {
+            response_file(r, MT_OCTETS, STEAL(object.file), first, length);
+        } else {
+            arena_on_free(r->arena, release_shared, object.bytes);
+            response_bytes(r, MT_OCTETS, slice_make(object.bytes->p + first, (size_t)length));
+        }
+    }
+    if (status == 206)
+        response_field(r, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first,
+                       first + length - 1, blob->size);
+    blob_fields(r, d);
+    return STEP_DONE;
+}
+
+enum step blob_get(struct request *r)
+{
+    struct registry *reg = registry_of(r);
+    struct error err = {0};
+    struct digest d;
+    struct meta_blob blob = {0};
+    if (req_digest(r, &d, &err))
+        return step_error(r, &err);
+    bool head = r->head->method == HTTP_HEAD;
+    if (meta_blob_get(reg->c.meta, req_repo(r), &d, !head, &blob, &err)) {
+        if (err.code == ERR_BLOB_UNKNOWN)
+            error_detail(&err, ERR_BLOB_UNKNOWN, "%s is not in repository %.*s", d.text,
+                         SLICE_ARG(req_repo(r)));
+        return step_error(r, &err);
+    }
+    /* A client that sees 200 on HEAD skips the upload: the blob must outlive the rest of its push.
+     */
+    if (head && blob.wants_lease && meta_blob_lease(reg->c.meta, req_repo(r), &d, &err))
+        return step_error(r, &err);
+    return blob_body(r, &d, &blob);
+}
+
+enum step blob_delete(struct request *r)
+{
+    struct error err = {0};
+    struct digest d;
+    if (req_digest(r, &d, &err) ||
+        meta_blob_delete(registry_of(r)->c.meta, req_repo(r), &d, &err)) {
+        if (err.code == ERR_BLOB_UNKNOWN || err.code == ERR_NAME_UNKNOWN)
+            error_detail(&err, err.code, "%s is not in repository %.*s", d.text,
+                         SLICE_ARG(req_repo(r)));
+        return step_error(r, &err);
+    }
+    response_status(r, 202);
+    response_field(r, "Docker-Content-Digest", "%s", d.text);
+    return STEP_DONE;
+}

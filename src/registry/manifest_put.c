@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* end-7a and end-7b: PUT of a manifest by tag or digest, with ?tag= for several tags. */
+#include "base/json.h"
+#include "base/util.h"
+#include "os/fault.h"
+#include "registry/registry_int.h"
+
+#include "base/banned.h"
+
+enum {
+    TAGS_MAX = 64, /* ?tag= parameters in one request */
+    PARSE_HERE_MAX =
+        64 *
+        1024, /* a larger manifest is parsed in the slow pool, which may not keep others waiting */
+    MISSING_SHOWN_MAX = 100
+};
+
+static int collect_tags(struct request *r, const struct reference *ref, struct slice *tags,
+                        unsigned *n, struct error *err)
+{
+    *n = 0;
+    if (!ref->is_digest)
+        tags[(*n)++] = ref->tag;
+    for (unsigned k = 0;; k++) {
+        bool bad = false;
+        struct slice tag;
+        if (!http_query_nth(r->head->query, "tag", k, r->arena, &tag, &bad)) {
+            if (bad)
+                return error_detail(err, ERR_TAG_INVALID,
+                                    "the query is not validly percent-encoded");
+            return 0;
+        }
+        if (!ref->is_digest)
+            return error_detail(err, ERR_TAG_INVALID,
+                                "?tag= goes with a push by digest; this one is by tag: push to "
+                                "manifests/<digest>?tag=…");
+        if (oci_tag_check(tag, err))
+            return -1;
+        if (*n == TAGS_MAX)
+            return error_detail(err, ERR_URI_TOO_LONG,
+                                "more than %d tags in one request: send the others in another one",
+                                TAGS_MAX);
+        tags[(*n)++] = tag;
+    }
+}
+
+/* Entity tags of a condition are digests; anything else can match nothing. */
+static int conditions(struct request *r, struct meta_manifest_put *put, struct error *err)
+{
+    struct slice match = request_field(r, "If-Match");
+    if (match.p && !slice_is(match, "*")) {
+        if (match.n >= 2 && match.p[0] == '"' && match.p[match.n - 1] == '"')
+            match = slice_make(match.p + 1, match.n - 2);
+        if (!digest_grammar(match))
+            return error_detail(err, ERR_PRECONDITION,
+                                "If-Match has to be the quoted digest of the manifest that the tag "
+                                "points to now");
+        put->if_match = match;
+    }
+    struct slice none = request_field(r, "If-None-Match");
+    put->if_none_match = none.p && slice_is(none, "*");
+    return 0;
+}
+
+static enum step say_missing(struct request *r, const struct meta_manifest_put_result *result)
+{
+    struct buf b;
+    buf_init(&b, 128 * 1024);
+    struct json_writer w;
+    const struct error_info *info = error_info(ERR_MANIFEST_BLOB_UNKNOWN);
+    jw_init(&w, &b);
+    jw_object(&w);
+    jw_key(&w, "errors");
+    jw_array(&w);
+    for (unsigned i = 0; i < result->n_missing && i < MISSING_SHOWN_MAX; i++) {
+        jw_object(&w);
+        jw_key(&w, "code");
+        jw_cstr(&w, info->code);
+        jw_key(&w, "message");
+        jw_cstr(&w, info->message);
+        jw_key(&w, "detail");
+        jw_object(&w);
+        jw_key(&w, "digest");
+        jw_string(&w, result->missing[i]);
+        jw_key(&w, "hint");
+        jw_cstr(
+            &w,
+            "the manifest refers to this content, which is not in the repository: push it first");
+        jw_object_end(&w);
+        jw_object_end(&w);
+    }
+    jw_array_end(&w);
+    jw_object_end(&w);
+    buf_putc(&b, '\n');
+    enum step done = resp_json(r, MT_JSON, &b);
+    buf_release(&b);
+    if (r->resp.status == 200)
+        response_status(r, info->status);
+    r->log_detail =
+        slice_cstr(arena_printf(r->arena, "%u missing, first %.*s", result->n_missing,
+                                SLICE_ARG(result->n_missing ? result->missing[0] : SLICE_NONE)));
+    return done;
+}
+
+static void say_created(struct request *r, const struct meta_manifest_put *put, bool by_digest)
+{
+    response_status(r, 201);
+    response_field(r, "Location", "/v2/%.*s/manifests/%s", SLICE_ARG(put->repo), put->digest.text);
+    response_field(r, "Docker-Content-Digest", "%s", put->digest.text);
+    if (put->manifest->has_subject)
+        response_field(r, "OCI-Subject", "%.*s", SLICE_ARG(put->manifest->subject));
+    if (!by_digest || put->n_tags == 0)
+        return;
+    CLEANUP_BUF struct buf list;
+    buf_init(&list, TAGS_MAX * (OCI_TAG_MAX + 2));
+    for (unsigned i = 0; i < put->n_tags; i++)
+        buf_printf(&list, "%s%.*s", i ? ", " : "", SLICE_ARG(put->tags[i]));
+    response_field(r, "OCI-Tag", "%.*s", SLICE_ARG(buf_view(&list)));
+}
+
+static enum step put_parsed(struct request *r)
+{
+    struct registry *reg = registry_of(r);
+    struct error err = {0};
+    struct reference ref;
+    struct slice *tags = ARENA_ARRAY(r->arena, struct slice, TAGS_MAX);
+    struct manifest *manifest = ARENA_NEW(r->arena, struct manifest);
+    struct meta_manifest_put put = {
+        .repo = req_repo(r), .body = r->body, .manifest = manifest, .tags = tags};
+    struct meta_manifest_put_result result = {0};
+    if (reference_parse(r->param[1], &ref, &err) ||
+        collect_tags(r, &ref, tags, &put.n_tags, &err) || conditions(r, &put, &err))
+        return step_error(r, &err);
+    digest_of(ref.is_digest ? ref.digest.alg : HASH_SHA256, r->body, &put.digest);
+    if (ref.is_digest && !digest_eq(&put.digest, &ref.digest)) {
+        error_detail(&err, ERR_DIGEST_INVALID,
+                     "the path names %s, the body has %s: send exactly the bytes that were hashed",
+                     ref.digest.text, put.digest.text);
+        return step_error(r, &err);
+    }
+    if (manifest_parse(r->body, request_field(r, "Content-Type"), r->arena, manifest, &err))
+        return step_error(r, &err);
+    int injected = fault_point("manifest.put");
+    if (injected) {
+        error_sys(&err, injected, "put manifest");
+        return step_error(r, &err);
+    }
+    if (meta_manifest_put(reg->c.meta, &put, r->arena, &result, &err))
+        return err.code == ERR_MANIFEST_BLOB_UNKNOWN ? say_missing(r, &result)
+                                                     : step_error(r, &err);
+    (void)fault_point("manifest.done");
+    say_created(r, &put, ref.is_digest);
+    return STEP_DONE;
+}
+
+enum step manifest_put(struct request *r)
+{
+    if (r->body.n > PARSE_HERE_MAX)
+        return request_next(r, POOL_SLOW, put_parsed);
+    return put_parsed(r);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REGISTRY_REGISTRY_INT_H
+#define REGISTRY_REGISTRY_INT_H
+
+#include "http/field.h"
+#include "http/request.h"
+#include "oci/media_type.h"
+#include "registry/registry.h"
+
+struct registry {
+    struct registry_config c;
+    atomic_int state;
+    struct metric *cache_hits, *cache_misses;
+};
+
+static inline struct registry *registry_of(const struct request *r)
+{
+    return r->app;
+}
+
+/* Parameter 0 is the repository in every route that has one; registry_authorize has checked its
+ * grammar. */
+static inline struct slice req_repo(const struct request *r)
+{
+    return r->param[0];
+}
+
+/* Who asks. */
+struct principal req_principal(const struct request *r);
+/* Parameter 1 as a digest; ERR_DIGEST_INVALID. */
+int req_digest(const struct request *r, struct digest *out, struct error *err);
+/* ?n= and ?last=. *n is at most `most` and is `most` when the client names none; *last may be
+ * empty. ERR_PAGINATION. */
+int req_page(struct request *r, unsigned most, unsigned *n, struct slice *last, struct error *err);
+/* Link: <path?last=..&n=..[&extra]>; rel="next" */
+void resp_next_link(struct request *r, struct slice last, unsigned n, const char *extra_name,
+                    struct slice extra);
+/* Content negotiation of conditional requests for something with this digest: true when the answer
+ * (304 or 412) was given. */
+bool resp_conditional(struct request *r, const struct digest *d);
+/* A buffer's bytes become the body; `failed` gives 500. The memory goes into the request's care. */
+enum step resp_json(struct request *r, const char *content_type, struct buf *b);
+
+/* The handlers, one file each. */
+enum step base_get(struct request *r);
+enum step blob_get(struct request *r);
+enum step blob_delete(struct request *r);
+enum step upload_start(struct request *r);
+enum step upload_patch(struct request *r);
+enum step upload_put(struct request *r);
+enum step upload_status(struct request *r);
+enum step upload_cancel(struct request *r);
+enum step manifest_fast(struct request *r);
+enum step manifest_get(struct request *r);
+enum step manifest_put(struct request *r);
+enum step manifest_delete(struct request *r);
+enum step tags_get(struct request *r);
+enum step catalog_get(struct request *r);
+enum step referrers_get(struct request *r);
+enum step health_live(struct request *r);
+enum step health_ready(struct request *r);
+enum step health_startup(struct request *r);
+enum step metrics_get(struct request *r);
+
+#endif

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Upload sessions: end-4 POST, end-5 PATCH, end-6 PUT, end-13 GET, end-14 DELETE, end-11 mount. The
+ * end of a push is in push.c. */
+#include <inttypes.h>
+
+#include "base/util.h"
+#include "os/fault.h"
+#include "registry/upload_int.h"
+
+#include "base/banned.h"
+
+static int sink_write(struct request *r, const char *p, size_t n, struct error *err)
+{
+    struct holding *h = r->state;
+    return upload_append(h->up, p, n, err);
+}
+
+const struct sink upload_sink = {.pool = POOL_IO, .write = sink_write};
+
+enum pool_id holding_pool(const struct holding *h)
+{
+    int64_t length = request_length(h->r);
+    bool small = length >= 0 && !upload_staged(h->up) &&
+                 upload_offset(h->up) + (uint64_t)length <= META_INLINE_MAX;
+    return small ? POOL_DB : POOL_IO;
+}
+
+void resp_session(struct request *r, struct slice id, uint64_t offset)
+{
+    /* _state tells a replayed request from the next one: see holding_check_range(). */
+    response_field(r, "Location", "/v2/%.*s/blobs/uploads/%.*s?_state=%" PRIu64,
+                   SLICE_ARG(req_repo(r)), SLICE_ARG(id), offset);
+    response_field(r, "Docker-Upload-UUID", "%.*s", SLICE_ARG(id));
+    /* docker reads this with "%d-%d" and takes an end before the start for an error: 0-0 when
+     * nothing is there. */
+    response_field(r, "Range", "0-%" PRIu64, offset ? offset - 1 : 0);
+}
+
+enum step resp_range_invalid(struct request *r, const struct error *err, struct slice id,
+                             uint64_t offset)
+{
+    response_error(r, err);
+    resp_session(r, id, offset);
+    return STEP_DONE;
+}
+
+enum step resp_blob_created(struct request *r, const struct digest *d)
+{
+    response_status(r, 201);
+    response_field(r, "Location", "/v2/%.*s/blobs/%s", SLICE_ARG(req_repo(r)), d->text);
+    response_field(r, "Docker-Content-Digest", "%s", d->text);
+    return STEP_DONE;
+}
+
+enum hold_result holding_take(struct holding *h, struct error *err)
+{
+    struct request *r = h->r;
+    struct registry *reg = registry_of(r);
+    struct slice id = r->param[1];
+    struct meta_upload row = {0};
+    enum upload_acquire got = UPLOAD_ABSENT;
+    if (!upload_id_valid(id))
+        return error_detail(err, ERR_BLOB_UPLOAD_UNKNOWN,
+                            "there is no upload of this id: start one with POST");
+    got = upload_acquire(reg->c.uploads, req_repo(r), id, &h->up);
+    if (got == UPLOAD_ABSENT) {
+        if (meta_upload_get(reg->c.meta, req_repo(r), id, r->arena, &row, err)) {
+            if (err->code == ERR_BLOB_UPLOAD_UNKNOWN)
+                error_detail(err, ERR_BLOB_UPLOAD_UNKNOWN,
+                             "repository %.*s has no upload %.*s: it is finished, was cancelled or "
+                             "has expired; "
+                             "start one with POST",
+                             SLICE_ARG(req_repo(r)), SLICE_ARG(id));
+            return HOLD_FAILED;
+        }
+        if (row.state == UPLOAD_DONE) {
+            h->digest = row.digest;
+            return HOLD_DONE;
+        }
+        if (upload_adopt(reg->c.uploads, req_repo(r), id, row.alg, row.staged, row.bytes, &h->up,
+                         &got, err))
+            return HOLD_FAILED;
+    }
+    if (got == UPLOAD_BUSY) {
+        h->up = NULL;
+        return error_detail(err, ERR_CONFLICT,
+                            "another request is writing to this upload: wait for it, ask for its "
+                            "state with GET, and go on from there");
+    }
+    h->has_row = true;
+    h->start = upload_offset(h->up);
+    return HOLD_OK;
+}
+
+int holding_check_range(struct holding *h, struct error *err)
+{
+    struct request *r = h->r;
+    uint64_t offset = upload_offset(h->up);
+    int64_t length = request_length(r);
+    struct slice range = request_field(r, "Content-Range");
+    struct slice state;
+    uint64_t stated = 0;
+    if (range.p) {
+        if (http_upload_range(range, &h->first, &h->last, err))
+            return -1;
+        h->has_range = true;
+        /* Only the start is binding while a length is announced: old clients sent an exclusive end,
+         * and an empty closing PUT of `N-N` (oci.md 7.1). */
+        if (h->first != offset)
+            return error_detail(err, ERR_RANGE_INVALID,
+                                "the range begins at %" PRIu64 ", the upload stands at %" PRIu64
+                                ": send the bytes from there on",
+                                h->first, offset);
+        uint64_t announced = h->last - h->first + 1;
+        if (length > 0 && (uint64_t)length != announced && (uint64_t)length + 1 != announced)
+            return error_detail(err, ERR_SIZE_INVALID,
+                                "Content-Range names %" PRIu64 " bytes, Content-Length %" PRId64,
+                                announced, length);
+        return 0;
+    }
+    bool bad = false;
+    if (request_query(r, "_state", &state, &bad)) {
+        if (parse_u63(state, &stated) || stated != offset)
+            return error_detail(
+                err, ERR_RANGE_INVALID,
+                "this Location is of an earlier state, the upload stands at %" PRIu64
+                ": use the Location of the last answer, or of GET on the upload",
+                offset);
+        return 0;
+    }
+    if (offset > 0)
+        return error_detail(err, ERR_RANGE_INVALID,
+                            "the upload stands at %" PRIu64
+                            ": say where these bytes belong, with Content-Range or with the whole "
+                            "Location of the last answer",
+                            offset);
+    return 0;
+}
+
+/* --- POST --- */
+
+/* True when the answer (201 of a mount) was given. A mount that cannot be done is an ordinary
+ * upload, whatever the reason: nobody learns what exists elsewhere. */
+static bool try_mount(struct request *r)
+{
+    struct registry *reg = registry_of(r);
+    struct slice text;
+    struct slice from = SLICE_NONE;
+    struct digest d;
+    if (!request_query(r, "mount", &text, NULL) || digest_parse(text, &d, NULL))
+        return false;
+    if (request_query(r, "from", &from, NULL) && oci_name_check(from, NULL))
+        return false;
+    struct principal who = req_principal(r);
+    if (policy_decide(&reg->c.policy, &who, ACTION_PULL, from, NULL))
+        return false;
+    if (meta_blob_mount(reg->c.meta, from, req_repo(r), &d, NULL))
+        return false;
+    (void)resp_blob_created(r, &d);
+    return true;
+}
+
+static enum step start_session(struct request *r)
+{
+    struct registry *reg = registry_of(r);
+    struct error err = {0};
+    char id[UPLOAD_ID_LEN + 1];
+    struct slice alg_name;
+    enum hash_alg alg = HASH_SHA256;
+    if (request_query(r, "digest-algorithm", &alg_name, NULL)) {
+        if (slice_is(alg_name, "sha512")) {
+            alg = HASH_SHA512;
+        } else if (!slice_is(alg_name, "sha256")) {
+            error_detail(&err, ERR_DIGEST_INVALID,
+                         "digest-algorithm %.*s is not supported: use sha256 or sha512",
+                         SLICE_ARG(slice_first(alg_name, 40)));
+            return step_error(r, &err);
+        }
+    }
+    upload_id_make(id);
+    int injected = fault_point("upload.row");
+    if (injected) {
+        error_sys(&err, injected, "make the upload's row");
+        return step_error(r, &err);
+    }
+    if (meta_upload_create(reg->c.meta, req_repo(r), slice_cstr(id), alg, &err))
+        return step_error(r, &err);
+    response_status(r, 202);
+    resp_session(r, slice_cstr(id), 0);
+    return STEP_DONE;
+}
+
+static enum step start_single(struct request *r, const struct digest *d)
+{
+    struct registry *reg = registry_of(r);
+    struct error err = {0};
+    struct holding *h = holding_new(r);
+    enum upload_acquire got;
+    char id[UPLOAD_ID_LEN + 1];
+    int64_t length = request_length(r);
+    h->digest = *d;
+    h->single = h->atomic = true;
+    upload_id_make(id);
+    /* What fits the database needs no row of its own: nothing is left of it when it breaks off. */
+    h->has_row = length < 0 || length > META_INLINE_MAX;
+    if (h->has_row && meta_upload_create(reg->c.meta, req_repo(r), slice_cstr(id), d->alg, &err))
+        return step_error(r, &err);
+    if (upload_adopt(reg->c.uploads, req_repo(r), slice_cstr(id), d->alg, false, SLICE_NONE, &h->up,
+                     &got, &err))
+        return step_error(r, &err);
+    CHECK(got == UPLOAD_ACQUIRED);
+    if (length > 0)
+        upload_expect(h->up, (uint64_t)length);
+    return request_body(r, &upload_sink, holding_pool(h), push_finish);
+}
+
+enum step upload_start(struct request *r)
+{
+    struct error err = {0};
+    struct slice text;
+    struct digest d;
+    bool bad = false;
+    if (try_mount(r))
+        return STEP_DONE;
+    if (!request_query(r, "digest", &text, &bad) || text.n == 0)
+        return start_session(r);
+    if (digest_parse(text, &d, &err))
+        return step_error(r, &err);
+    /* Without a body this is either the empty blob, or a client that will send it with PUT. */
+    struct digest empty;
+    digest_of(d.alg, SLICE_LIT(""), &empty);
+    if (!request_has_body(r) && !digest_eq(&d, &empty))
+        return start_session(r);
+    return start_single(r, &d);
+}
+
+/* --- PATCH --- */
+
+static enum step patch_save(struct request *r)
+{
+    struct registry *reg = registry_of(r);
+    struct holding *h = r->state;
+    struct error err = {0};
+    uint64_t offset = upload_offset(h->up);
+    bool staged = upload_staged(h->up);
+    int injected = fault_point("upload.offset");
+    if (injected) {
+        error_sys(&err, injected, "record the upload's offset");
+        return step_error(r, &err);
+    }
+    if (meta_upload_save(reg->c.meta, req_repo(r), upload_id(h->up), offset, staged,
+                         staged ? SLICE_NONE : upload_bytes(h->up), &err)) {
+        if (err.code == ERR_BLOB_UPLOAD_UNKNOWN)
+            holding_discard(h);
+        return step_error(r, &err);
+    }
+    upload_saved(h->up);
+    response_status(r, 202);
+    resp_session(r, upload_id(h->up), offset);
+    return STEP_DONE;
+}
+
+static enum step patch_done(struct request *r)
+{
+    struct holding *h = r->state;
+    struct error err = {0};
+    if (h->has_range) {
+        uint64_t announced = h->last - h->first + 1;
+        if (r->body_received != announced && r->body_received + 1 != announced) {
+            upload_rewind(h->up, h->start);
+            error_detail(&err, ERR_SIZE_INVALID,
+                         "Content-Range names %" PRIu64 " bytes, the body had %" PRIu64, announced,
+                         r->body_received);
+            return step_error(r, &err);
+        }
+    }
+    if (!upload_staged(h->up))
+        return patch_save(r);
+    /* What is answered 202 survives a power cut: the client will not send it again. */
+    if (upload_sync(h->up, &err)) {
+        holding_discard(h);
+        return step_error(r, &err);
+    }
+    return request_next(r, POOL_DB, patch_save);
+}
+
+enum step upload_patch(struct request *r)
+{
+    struct error err = {0};
+    struct holding *h = holding_new(r);
+    switch (holding_take(h, &err)) {
+    case HOLD_FAILED:
+        return step_error(r, &err);
+    case HOLD_DONE:
+        error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
+                     h->digest.text);
+        return step_error(r, &err);
+    case HOLD_OK:
+        break;
+    }
+    if (holding_check_range(h, &err))
+        return err.code == ERR_RANGE_INVALID
+                   ? resp_range_invalid(r, &err, upload_id(h->up), upload_offset(h->up))
+                   : step_error(r, &err);
+    int64_t length = request_length(r);
+    if (length > 0)
+        upload_expect(h->up, (uint64_t)length);
+    return request_body(r, &upload_sink, holding_pool(h), patch_done);
+}
+
+/* --- PUT --- */
+
+enum step upload_put(struct request *r)
+{
+    struct error err = {0};
+    struct holding *h = holding_new(r);
+    struct slice text;
+    struct digest d;
+    bool bad = false;
+    if (!request_query(r, "digest", &text, &bad)) {
+        error_detail(&err, ERR_DIGEST_INVALID,
+                     bad ? "the digest in the query is not validly percent-encoded"
+                         : "digest missing: close an upload with PUT <location>&digest=<digest>");
+        return step_error(r, &err);
+    }
+    if (digest_parse(text, &d, &err))
+        return step_error(r, &err);
+    switch (holding_take(h, &err)) {
+    case HOLD_FAILED:
+        return step_error(r, &err);
+    case HOLD_DONE:
+        /* The answer to the first PUT was lost: the same one again. */
+        if (digest_eq(&h->digest, &d))
+            return resp_blob_created(r, &d);
+        error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
+                     h->digest.text);
+        return step_error(r, &err);
+    case HOLD_OK:
+        break;
+    }
+    h->digest = d;
+    h->atomic = true;
+    bool ranged = request_field(r, "Content-Range").p != NULL;
+    if ((request_has_body(r) || ranged) && holding_check_range(h, &err))
+        return err.code == ERR_RANGE_INVALID
+                   ? resp_range_invalid(r, &err, upload_id(h->up), upload_offset(h->up))
+                   : step_error(r, &err);
+    int64_t length = request_length(r);
+    if (length > 0)
+        upload_expect(h->up, (uint64_t)length);
+    return request_body(r, &upload_sink, holding_pool(h), push_finish);
+}
+
+/* --- GET and DELETE of a session --- */
+
+enum step upload_status(struct request *r)
+{
+    struct registry *reg = registry_of(r);
+    struct error err = {0};
+    struct holding *h = holding_new(r);
+    uint64_t offset;
+    enum hold_result got = holding_take(h, &err);
+    if (got == HOLD_OK) {
+        offset = upload_offset(h->up);
+    } else if (got == HOLD_FAILED && err.code == ERR_CONFLICT) {
+        /* Being written to right now: what was acknowledged last is what the client may rely on. */
+        struct meta_upload row = {0};
+        if (meta_upload_get(reg->c.meta, req_repo(r), r->param[1], r->arena, &row, &err))
+            return step_error(r, &err);
+        offset = row.offset;
+    } else {
+        if (got == HOLD_DONE)
+            error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
+                         h->digest.text);
+        return step_error(r, &err);
+    }
+    response_status(r, 204);
+    resp_session(r, r->param[1], offset);
+    return STEP_DONE;
+}
+
+enum step upload_cancel(struct request *r)
+{
+    struct error err = {0};
+    struct holding *h = holding_new(r);
+    switch (holding_take(h, &err)) {
+    case HOLD_FAILED:
+        return step_error(r, &err);
+    case HOLD_DONE:
+        error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
+                     h->digest.text);
+        return step_error(r, &err);
+    case HOLD_OK:
+        break;
+    }
+    holding_discard(h);
+    response_status(r, 204);
+    response_field(r, "Docker-Upload-UUID", "%.*s", SLICE_ARG(r->param[1]));
+    return STEP_DONE;
+}

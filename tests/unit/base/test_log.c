@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "helpers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/util.h"
+
+#include "base/banned.h"
+
+struct sink {
+    int fd;
+    struct log *log;
+    char text[64 * 1024];
+};
+
+static struct sink *sink_new(enum log_format format, enum log_level level)
+{
+    struct sink *s = xcalloc(1, sizeof *s);
+    s->fd = memfd_create("log", MFD_CLOEXEC);
+    assert_true(s->fd >= 0);
+    s->log = log_new(s->fd, format, level);
+    return s;
+}
+
+static void sink_free(struct sink *s)
+{
+    log_free(s->log);
+    close(s->fd); /* the log's descriptor is its owner's: it is open still */
+    free(s);
+}
+
+/* All that was written so far. */
+static const char *sink_text(struct sink *s)
+{
+    ssize_t n = pread(s->fd, s->text, sizeof s->text - 1, 0);
+    assert_true(n >= 0);
+    s->text[n] = '\0';
+    return s->text;
+}
+
+static void json_lines_parse(void **state)
+{
+    (void)state;
+    struct sink *s = sink_new(LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+    LOG(s->log, LOG_LEVEL_WARN, "a \"b\"", F_STR("s", SLICE_LIT("x\n\xff")), F_CSTR("c", NULL),
+        F_INT("i", -5), (struct log_field){0});
+    const char *text = sink_text(s);
+    assert_int_equal(text[strlen(text) - 1], '\n');
+    struct json_doc *doc = NULL;
+    struct error err;
+    assert_int_equal(jdoc_parse(slice_cstr(text), ERR_UNKNOWN, &doc, &err), 0);
+    const struct json_value *v = jdoc_root(doc);
+    assert_int_equal(jv_count(v), 6);
+    assert_true(slice_is(jv_string(jv_get(v, "level")), "warn"));
+    assert_true(slice_is(jv_string(jv_get(v, "msg")), "a \"b\""));
+    assert_true(slice_is(jv_string(jv_get(v, "s")), "x\n\xef\xbf\xbd"));
+    assert_true(slice_is(jv_string(jv_get(v, "c")), ""));
+    int64_t i = 0;
+    assert_int_equal(jv_int(jv_get(v, "i"), &i), 0);
+    assert_int_equal(i, -5);
+    struct slice when = jv_string(jv_get(v, "time"));
+    assert_int_equal(when.n, strlen("2026-01-02T03:04:05.678Z"));
+    assert_int_equal(when.p[10], 'T');
+    assert_int_equal(when.p[19], '.');
+    assert_int_equal(when.p[23], 'Z');
+    jdoc_free(doc);
+    sink_free(s);
+}
+
+static void logfmt_quotes_what_needs_it(void **state)
+{
+    (void)state;
+    struct sink *s = sink_new(LOG_FORMAT_LOGFMT, LOG_LEVEL_DEBUG);
+    LOG(s->log, LOG_LEVEL_ERROR, "two words", F_CSTR("plain", "a/b:c"), F_CSTR("eq", "a=b"),
+        F_CSTR("quote", "a\"b"), F_CSTR("back", "a\\b"), F_CSTR("empty", ""),
+        F_CSTR("line", "a\nlevel=info"), F_INT("n", 7), (struct log_field){0});
+    const char *text = sink_text(s);
+    assert_int_equal(strncmp(text, "time=", 5), 0);
+    assert_string_equal(strstr(text, " level="),
+                        " level=error msg=\"two words\" plain=a/b:c eq=\"a=b\" quote=\"a\\\"b\" "
+                        "back=\"a\\\\b\" empty=\"\" line=\"a\\nlevel=info\" n=7\n");
+    sink_free(s);
+}
+
+static void levels(void **state)
+{
+    (void)state;
+    struct sink *s = sink_new(LOG_FORMAT_LOGFMT, LOG_LEVEL_WARN);
+    assert_true(log_enabled(s->log, LOG_LEVEL_ERROR));
+    assert_true(log_enabled(s->log, LOG_LEVEL_WARN));
+    assert_false(log_enabled(s->log, LOG_LEVEL_INFO));
+    assert_false(log_enabled(NULL, LOG_LEVEL_ERROR));
+    log_write(s->log, LOG_LEVEL_INFO, "unseen", 0, NULL);
+    assert_string_equal(sink_text(s), "");
+    log_write(s->log, LOG_LEVEL_WARN, "seen", 0, NULL);
+    assert_non_null(strstr(sink_text(s), "level=warn msg=seen\n"));
+    log_write(NULL, LOG_LEVEL_ERROR, "nowhere", 0, NULL);
+    sink_free(s);
+}
+
+static void errors(void **state)
+{
+    (void)state;
+    struct sink *s = sink_new(LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO);
+    struct error err;
+    error_sys(&err, ENOSPC, "write x");
+    log_error(s->log, LOG_LEVEL_ERROR, "upload failed", &err);
+    assert_string_equal(strstr(sink_text(s), "msg="),
+                        "msg=\"upload failed\" error=\"write x: No space left on device\" "
+                        "code=NO_SPACE errno=28\n");
+    sink_free(s);
+}
+
+/* The line is what tells of a request: whoever sends a long one must not be able to suppress it. */
+static void a_long_value_is_clipped_not_the_line(void **state)
+{
+    (void)state;
+    static char path[40000];
+    for (int format = 0; format < 2; format++)
+        for (char fill = 'p'; fill; fill = fill == 'p' ? '\x01' : '\0')
+            for (size_t len = 15000; len < sizeof path; len += len < 16500 ? 13 : 20000) {
+                struct sink *s = sink_new((enum log_format)format, LOG_LEVEL_INFO);
+                memset(path, fill, len);
+                LOG(s->log, LOG_LEVEL_INFO, "access", F_STR("path", slice_make(path, len)),
+                    F_STR("agent", slice_make(path, len)), F_INT("status", 200));
+                const char *text = sink_text(s);
+                size_t n = strlen(text);
+                assert_in_range(n, 100, 16 * 1024);
+                assert_int_equal(text[n - 1], '\n');
+                assert_ptr_equal(strchr(text, '\n'), text + n - 1);
+                assert_non_null(strstr(text, "status"));
+                assert_non_null(strstr(text, "access"));
+                struct json_doc *doc = NULL;
+                if (format == LOG_FORMAT_JSON)
+                    assert_int_equal(jdoc_parse(slice_make(text, n), ERR_UNKNOWN, &doc, NULL), 0);
+                jdoc_free(doc);
+                sink_free(s);
+            }
+}
+
+static void many_long_fields_still_fit(void **state)
+{
+    (void)state;
+    static char value[5000];
+    memset(value, '\x02', sizeof value);
+    struct log_field fields[40];
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        fields[i] = F_STR("some_key_of_a_field", slice_make(value, sizeof value));
+    for (int format = 0; format < 2; format++) {
+        struct sink *s = sink_new((enum log_format)format, LOG_LEVEL_INFO);
+        log_write(s->log, LOG_LEVEL_INFO, "m", ARRAY_LEN(fields), fields);
+        const char *text = sink_text(s);
+        assert_int_equal(text[strlen(text) - 1], '\n');
+        sink_free(s);
+    }
+}
+
+static void a_dead_descriptor_does_no_harm(void **state)
+{
+    (void)state;
+    struct log *log = log_new(-1, LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+    log_write(log, LOG_LEVEL_INFO, "lost", 0, NULL);
+    log_free(log);
+    log_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_lines_parse),
+        cmocka_unit_test(logfmt_quotes_what_needs_it),
+        cmocka_unit_test(levels),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(a_long_value_is_clipped_not_the_line),
+        cmocka_unit_test(many_long_fields_still_fit),
+        cmocka_unit_test(a_dead_descriptor_does_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
