@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # Sourced by the other scripts: the top of the tree, packages, times.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
-BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libssl-dev libjansson-dev libsqlite3-dev)
+BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libssl-dev libjansson-dev libsqlite3-dev
+  libyaml-dev)
 
 as_root() {
   if [[ $EUID == 0 ]]; then "$@"; else sudo -n "$@"; fi

@@ -37,12 +37,13 @@ THIRD_PARTY = {
     r"sqlite3\.h": ("src/meta/",),
     r"jansson\.h": ("src/base/json.c",),
     r"openssl/.*": ("src/base/hash.c", "src/tls/"),
-    r"libpq.*|curl/.*|ldap.*|nghttp2/.*|yaml\.h|zlib\.h|zstd.*|seccomp\.h|crypt\.h": (),
+    r"yaml\.h": ("src/main/config_file.c",),
+    r"libpq.*|curl/.*|ldap.*|nghttp2/.*|zlib\.h|zstd.*|seccomp\.h|crypt\.h": (),
 }
 
 FILE_WARN, FILE_MAX = 800, 1200
 FUNCTION_WARN, FUNCTION_MAX = 80, 150
-LINE_MAX = 100
+LINE_MAX, SCRIPT_LINE_MAX = 100, 120  # C, which clang-format wraps; scripts and Python
 
 SKIP_DIRS = {".git", ".cache", "__pycache__", ".pytest_cache", "node_modules"}
 TEXT_SUFFIXES = {".c", ".h", ".py", ".sh", ".md", ".build", ".txt", ".json", ".yml", ".yaml", ".cfg",
@@ -211,8 +212,9 @@ def check_lengths(f, report):
 
 def check_text(f):
     code = f.suffix in CODE_SUFFIXES or (f.lines and f.lines[0].startswith("#!"))
+    longest = LINE_MAX if f.is_c else SCRIPT_LINE_MAX
     for number, line in enumerate(f.lines, 1):
-        if code and len(line) > LINE_MAX:
+        if code and len(line) > longest:
             yield number, "line-length", f"{len(line)} columns"
         if "\t" in line and f.suffix != ".md":
             yield number, "tabs", "a tab"

@@ -112,6 +112,8 @@ def take(row, server, load, paths, seconds):
     raw = load.run(*args)
     cpu = server.cpu_seconds() - cpu
     share = foreign.share(cpu + raw["client_cpu_s"])
+    if row.args[0] == "push" and not row.seconds:
+        server.drop_cache()
     if raw["errors"] or not raw["ops"]:
         raise RuntimeError(f"{server.name}: {row.name}: {raw['errors']} errors: {raw['error']}")
     value = raw["ops_per_s"]
@@ -195,9 +197,8 @@ def measure(row, servers, load, paths, rounds, seconds):
     result = Result(row)
     seconds = seconds if row.seconds else 0
     try:
-        if row.seconds:
-            for name in row.candidates:
-                take(row, servers[name], load, paths, 0.15)
+        for name in row.candidates:
+            take(row, servers[name], load, paths, 0.15 if row.seconds else 0)
         taken = []
         while len(taken) < rounds or (len(quiet(taken)) < rounds and len(taken) < rounds + 2):
             turn = len(taken) % len(row.candidates)

@@ -59,7 +59,7 @@ enum error_code {
 struct error {
     enum error_code code;
     int sys;           /* errno of the failing call, or 0 */
-    char message[192]; /* for the log: what failed. Never sent to a client */
+    char message[320]; /* for the log: what failed. Never sent to a client */
     char detail[512]; /* for the person at the client: what is wrong and what to do. May be empty */
 };
 

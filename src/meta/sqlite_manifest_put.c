@@ -163,8 +163,8 @@ static int put_row(struct put_txn *p, struct sqdb *db, int64_t repo, int64_t *id
         return -1;
     r = SQ_FIND(db, SQL_MANIFEST_ADD, id, err, sq_i(repo), sq_t(digest), sq_i(payload),
                 sq_i((int64_t)p->in->body.n), sq_t(m->media_type), sq_t_or_null(m->artifact_type),
-                m->has_subject ? sq_t(m->subject) : sq_null(), sq_i(os_wall_ms()),
-                sq_t_or_null(m->annotations));
+                m->has_subject ? sq_t(m->subject) : sq_null(), sq_t_or_null(m->annotations),
+                sq_i(os_wall_ms()));
     return r < 0 ? -1 : 0;
 }
 

@@ -23,9 +23,12 @@ struct manifest_type {
     bool layers_needed; /* Docker's schema always has them */
 };
 
+/* The two that a body is by shape, when nothing says more. */
+enum { TYPE_OCI_IMAGE, TYPE_OCI_INDEX };
+
 static const struct manifest_type types[] = {
-    {MT_OCI_MANIFEST, MANIFEST_IMAGE, false},
-    {MT_OCI_INDEX, MANIFEST_INDEX, false},
+    [TYPE_OCI_IMAGE] = {MT_OCI_MANIFEST, MANIFEST_IMAGE, false},
+    [TYPE_OCI_INDEX] = {MT_OCI_INDEX, MANIFEST_INDEX, false},
     {MT_DOCKER_MANIFEST, MANIFEST_IMAGE, true},
     {MT_DOCKER_LIST, MANIFEST_INDEX, false},
 };
@@ -90,16 +93,18 @@ static int version_check(const struct json_value *v, struct error *err)
     return 0;
 }
 
-static int type_lookup(struct slice name, const char *from, const struct manifest_type **out,
-                       struct error *err)
+/* NULL when it is none of ours. */
+static const struct manifest_type *type_find(struct slice name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (slice_ieq(name, slice_cstr(types[i].name)))
+            return &types[i];
+    return NULL;
+}
+
+static int unknown_type(struct slice name, const char *from, struct error *err)
 {
     char echo[OCI_ECHO_SIZE];
-    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-        if (slice_ieq(name, slice_cstr(types[i].name))) {
-            *out = &types[i];
-            return 0;
-        }
-    }
     return error_detail(err, ERR_MANIFEST_INVALID,
                         "%s \"%s\" is not a manifest type of this registry: " TYPES_HELP, from,
                         oci_echo(name, echo));
@@ -112,14 +117,15 @@ static int declared_type(const struct json_value *body_type, struct slice sent,
 {
     bool generic =
         sent.n == 0 || slice_ieq(sent, SLICE_LIT(MT_JSON)) || slice_ieq(sent, SLICE_LIT(MT_OCTETS));
-    *out = NULL;
     if (json_given(body_type) && jv_kind(body_type) != JSON_STRING_)
         return wrong_kind(body_type, "", "mediaType", "a string", err);
     struct slice said = jv_string(body_type);
     if (is_schema1(sent) || is_schema1(said))
         return schema1(err);
-    if (said.n == 0)
-        return generic ? 0 : type_lookup(sent, "Content-Type", out, err);
+    if (said.n == 0) {
+        *out = generic ? NULL : type_find(sent);
+        return generic || *out ? 0 : unknown_type(sent, "Content-Type", err);
+    }
     if (!generic && !slice_ieq(said, sent)) {
         char a[OCI_ECHO_SIZE];
         char b[OCI_ECHO_SIZE];
@@ -128,18 +134,20 @@ static int declared_type(const struct json_value *body_type, struct slice sent,
                             "same in both",
                             oci_echo(said, a), oci_echo(sent, b));
     }
-    if (type_lookup(said, "mediaType", out, err))
-        return -1;
+    const struct manifest_type *type = type_find(said);
+    if (!type)
+        return unknown_type(said, "mediaType", err);
     /* Clients compare this member byte by byte. */
-    if (!slice_is(said, (*out)->name))
+    if (!slice_is(said, type->name))
         return error_detail(err, ERR_MANIFEST_INVALID, "mediaType must be written \"%s\"",
-                            (*out)->name);
+                            type->name);
+    *out = type;
     return 0;
 }
 
-/* The type by what the body holds, which must fit what was declared (NULL: nothing was). */
-static int shape_type(const struct document *doc, const struct manifest_type *declared,
-                      const struct manifest_type **out, struct error *err)
+/* What the body holds must be one thing, and fit what was declared (NULL: nothing was). */
+static int shape_check(const struct document *doc, const struct manifest_type *declared,
+                       struct error *err)
 {
     const char *image_member = doc->layers ? "layers" : doc->config ? "config" : NULL;
     if (doc->manifests && image_member)
@@ -156,7 +164,6 @@ static int shape_type(const struct document *doc, const struct manifest_type *de
         return error_detail(err, ERR_MANIFEST_INVALID,
                             "the type is %s, but the body has %s: send the type that it is",
                             declared->name, doc->manifests ? "manifests" : image_member);
-    *out = declared ? declared : &types[kind == MANIFEST_INDEX];
     return 0;
 }
 
@@ -294,9 +301,9 @@ int manifest_parse(struct slice body, struct slice content_type, struct arena *a
     };
     struct slice sent = media_type_bare(content_type);
     const struct manifest_type *declared = NULL;
-    const struct manifest_type *type = NULL;
     if (declared_type(jv_get(root, "mediaType"), sent, &declared, err) ||
-        version_check(jv_get(root, "schemaVersion"), err) || shape_type(&doc, declared, &type, err))
+        version_check(jv_get(root, "schemaVersion"), err) || shape_check(&doc, declared, err))
         return -1;
-    return document_parse(&doc, type, body.n, a, out, err);
+    const struct manifest_type *by_shape = &types[doc.manifests ? TYPE_OCI_INDEX : TYPE_OCI_IMAGE];
+    return document_parse(&doc, declared ? declared : by_shape, body.n, a, out, err);
 }

@@ -19,8 +19,8 @@ enum edge_kind { EDGE_CONFIG, EDGE_LAYER, EDGE_CHILD };
 /* A descriptor that a manifest refers to. */
 struct edge {
     enum edge_kind kind;
-    struct slice digest; /* valid by grammar; of any algorithm */
-    struct slice media_type;
+    struct slice digest;     /* valid by grammar; of any algorithm */
+    struct slice media_type; /* may carry parameters, as Sigstore's older bundle type does */
     uint64_t size;
     bool required; /* must exist in the repository when the manifest is pushed: false for layers
                       with urls or of a nondistributable type */
@@ -47,9 +47,10 @@ struct manifest {
  * schemaVersion other than 2 (schema 1 with a detail of its own), both `layers` and `manifests`,
  * neither, mediaType that differs from Content-Type or is not a known manifest type, descriptors
  * without digest, size or mediaType, floats, negative or above 2^53 sizes, digests outside the
- * grammar, `data` that does not match size and digest, more than MANIFEST_EDGES_MAX edges.
- * Accepted: unknown members, empty lists, missing `layers` in an image without layers (but then a
- * config), any config, layer and artifact type, nested indexes. */
+ * grammar, `data` that does not match size and digest, more than MANIFEST_EDGES_MAX edges, more
+ * than 262144 JSON values in all (memory: a bracket costs 80 times its byte). Accepted: unknown
+ * members, empty lists, null for an absent optional member, missing `layers` in an image without
+ * layers (but then a config), any config, layer and artifact type, nested indexes. */
 int manifest_parse(struct slice body, struct slice content_type, struct arena *a,
                    struct manifest *out, struct error *err);
 

@@ -21,16 +21,7 @@
 
 #include "base/banned.h"
 
-#ifndef BERTH_FAULT
-
-int fault_configure(const char *spec)
-{
-    if (!spec)
-        spec = getenv("BERTH_FAULTS");
-    return spec && *spec ? -1 : 0;
-}
-
-#else
+#ifdef BERTH_FAULT
 
 enum { RULES_MAX = 32 };
 enum action { FAIL, SHORT, KILL, SLEEP };
@@ -148,15 +139,11 @@ static int parse_rule(struct slice s, struct rule *r)
     return r->sticky && r->action == FAIL && r->value == EINTR ? -1 : 0;
 }
 
-int fault_configure(const char *spec)
+static int replace_rules(const char *spec)
 {
     struct rule parsed[RULES_MAX];
     unsigned n = 0;
-    if (!spec)
-        spec = getenv("BERTH_FAULTS");
-    struct slice rest = slice_cstr(spec);
-    if (rest.n == 0)
-        rest = SLICE_NONE;
+    struct slice rest = *spec ? slice_cstr(spec) : SLICE_NONE;
     while (rest.p) {
         if (n == RULES_MAX || parse_rule(slice_cut(&rest, ','), &parsed[n]))
             return -1;
@@ -228,3 +215,16 @@ int fault_check(const char *point, int after)
 }
 
 #endif
+
+int fault_configure(const char *spec)
+{
+    if (!spec)
+        spec = getenv("BERTH_FAULTS");
+    if (!spec)
+        spec = "";
+#ifdef BERTH_FAULT
+    return replace_rules(spec);
+#else
+    return *spec ? -1 : 0;
+#endif
+}

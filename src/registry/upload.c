@@ -9,10 +9,28 @@
 
 #include "base/banned.h"
 
+/* A PATCH that outgrows memory: from here on the stage has its bytes, and the row says so, so that
+ * a restart in the middle finds them. What the row had until now was acknowledged: the stage is
+ * synced before the row lets go of it. (A PUT begins anew after a restart: its stage is worth
+ * nothing.) */
+static int record_stage(struct holding *h, struct error *err)
+{
+    struct registry *reg = registry_of(h->r);
+    if (h->atomic || !h->has_row)
+        return 0;
+    if (upload_sync(h->up, err))
+        return -1;
+    return meta_upload_save(reg->c.meta, upload_repo(h->up), upload_id(h->up), h->start, true,
+                            SLICE_NONE, err);
+}
+
 static int sink_write(struct request *r, const char *p, size_t n, struct error *err)
 {
     struct holding *h = r->state;
-    return upload_append(h->up, p, n, err);
+    bool staged = upload_staged(h->up);
+    if (upload_append(h->up, p, n, err))
+        return -1;
+    return !staged && upload_staged(h->up) ? record_stage(h, err) : 0;
 }
 
 const struct sink upload_sink = {.pool = POOL_IO, .write = sink_write};

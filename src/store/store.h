@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Blobs: the bytes of what is too large for the metadata database, and the temporary files of
  * uploads. One interface; a filesystem and, for tests, memory behind it; S3 later.
- * tests/unit/store_conformance.c is what a backend has to pass. All calls block (a worker's step)
- * and are thread-safe unless told otherwise. */
+ * tests/unit/store/store_conformance.c is what a backend has to pass. All calls block (a worker's
+ * step) and are thread-safe unless told otherwise. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -106,7 +106,8 @@ int stage_truncate(struct stage *st, uint64_t size, struct error *err);
 int stage_sync(struct stage *st, struct error *err);
 /* NULL is fine. The bytes stay. */
 void stage_close(struct stage *st);
-/* A stage that is not there is fine. */
+/* A stage that is not there is fine. Takes every name that stage_list reports, and is not refused
+ * in the read-only state: nothing that was acknowledged hangs on it. */
 static inline int stage_remove(struct store *s, struct slice id, struct error *err)
 {
     return s->ops->stage_remove(s, id, err);

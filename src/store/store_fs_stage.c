@@ -2,6 +2,7 @@
 /* The filesystem store: staged uploads, one file each in uploads/. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,19 +96,17 @@ uint64_t store_fs_stage_size(struct stage *st)
     return fs_stage(st)->size;
 }
 
-/* The first `keep` bytes in a file of our own under the stage's name; the blob keeps the old file.
- * Happens only when a push failed after its link and the client goes on with the same session. */
-static int stage_copy(struct fs_stage *st, int to, uint64_t keep, struct error *err)
+static int copy_bytes(struct fs_stage *st, int to, uint64_t n, struct error *err)
 {
     CLEANUP_FREE char *buf = malloc(COPY_SLICE);
     if (!buf)
         return error_sys(err, ENOMEM, "copy stage %s", st->id);
-    for (uint64_t at = 0; at < keep;) {
-        size_t want = (size_t)MIN(keep - at, (uint64_t)COPY_SLICE);
-        ssize_t n = os_pread_full(st->fd, buf, want, at, "stage.read", err);
-        if (n < 0)
+    for (uint64_t at = 0; at < n;) {
+        size_t want = (size_t)MIN(n - at, (uint64_t)COPY_SLICE);
+        ssize_t got = os_pread_full(st->fd, buf, want, at, "stage.read", err);
+        if (got < 0)
             return -1;
-        if ((size_t)n != want)
+        if ((size_t)got != want)
             return error_set(err, ERR_UNKNOWN, "stage %s is shorter than it was", st->id);
         if (os_pwrite_all(to, buf, want, at, "stage.write", err) != 0)
             return -1;
@@ -116,21 +115,28 @@ static int stage_copy(struct fs_stage *st, int to, uint64_t keep, struct error *
     return 0;
 }
 
+/* Gives the stage a file of its own, with the first `keep` bytes; the blob keeps the old file.
+ * Happens only when a push failed after its link and the client goes on with the same session. On
+ * failure the stage is as it was. */
 static int stage_unshare(struct fs_stage *st, uint64_t keep, struct error *err)
 {
     struct store_fs *fs = fs_of(st);
     struct os_stat info = {0};
     if (os_fstat(st->fd, &info, "stage.stat", err) != 0)
         return -1;
-    st->maybe_linked = false;
-    if (info.links < 2)
+    if (info.links < 2) {
+        st->maybe_linked = false;
         return 0;
+    }
+    char temp[STAGE_ID_LEN + sizeof ".copy"];
+    (void)snprintf(temp, sizeof temp, "%s.copy", st->id);
     CLEANUP_CLOSE int fd = -1;
-    if (os_unlink(fs->uploads, st->id, "stage.unlink", err) != 0 ||
-        stage_make(fs, st->id, &fd, err) != 0 || stage_copy(st, fd, keep, err) != 0) {
-        /* Neither file is a whole stage now. */
-        st->broken = true;
-        (void)os_unlink(fs->uploads, st->id, "stage.unlink", NULL);
+    if (os_unlink(fs->uploads, temp, "stage.unlink", err) != 0 ||
+        stage_make(fs, temp, &fd, err) != 0)
+        return -1;
+    if (copy_bytes(st, fd, keep, err) != 0 ||
+        os_rename(fs->uploads, temp, fs->uploads, st->id, "stage.create", err) != 0) {
+        (void)os_unlink(fs->uploads, temp, "stage.unlink", NULL);
         return -1;
     }
     os_close(st->fd);
@@ -138,6 +144,7 @@ static int stage_unshare(struct fs_stage *st, uint64_t keep, struct error *err)
     fd = -1;
     st->size = keep;
     st->hinted = keep;
+    st->maybe_linked = false;
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/util.h"
 #include "store/store_int.h"
 
@@ -13,9 +14,7 @@
 /* The bytes of a stage: held by its name in the store and by every open stage, as an inode is. */
 struct mem_file {
     unsigned refs;
-    char *p;
-    size_t n;
-    size_t cap;
+    struct buf bytes;
     char name[STAGE_ID_LEN + 1];
     struct mem_file *next;
 };
@@ -66,7 +65,7 @@ static void file_unref(struct mem_file *f)
 {
     if (--f->refs > 0)
         return;
-    free(f->p);
+    buf_release(&f->bytes);
     free(f);
 }
 
@@ -88,20 +87,10 @@ static struct mem_blob **blob_find(struct store_mem *m, const struct digest *d)
 
 static int file_append(struct mem_file *f, const void *p, size_t n, struct error *err)
 {
-    if (n > SIZE_MAX / 2 - f->n)
-        return error_set(err, ERR_SIZE_EXCEEDED, "stage %s would be too large", f->name);
-    if (f->n + n > f->cap) {
-        size_t cap = MAX(f->n + n, f->cap * 2);
-        char *more = realloc(f->p, cap);
-        if (!more)
-            return error_sys(err, ENOMEM, "stage %s", f->name);
-        f->p = more;
-        f->cap = cap;
-    }
-    if (n)
-        memcpy(f->p + f->n, p, n);
-    f->n += n;
-    return 0;
+    if (buf_add(&f->bytes, p, n) == 0)
+        return 0;
+    f->bytes.failed = false; /* what was there is whole */
+    return error_sys(err, ENOMEM, "stage %s", f->name);
 }
 
 static int mem_probe(struct store *s, struct error *err)
@@ -133,6 +122,7 @@ static int mem_stage_open(struct store *s, struct slice id, bool create, struct 
         f = xcalloc(1, sizeof *f);
         memcpy(f->name, id.p, id.n);
         f->refs = 1;
+        buf_init(&f->bytes, SIZE_MAX / 4);
         f->next = m->files;
         m->files = f;
     }
@@ -148,7 +138,7 @@ static int mem_stage_open(struct store *s, struct slice id, bool create, struct 
 static uint64_t mem_stage_size(struct stage *st)
 {
     struct store_mem *m = lock(st->store);
-    uint64_t n = mem_stage(st)->file->n;
+    uint64_t n = mem_stage(st)->file->bytes.n;
     unlock(m);
     return n;
 }
@@ -167,9 +157,9 @@ static ssize_t mem_stage_read(struct stage *st, void *p, size_t n, uint64_t offs
     (void)err;
     struct store_mem *m = lock(st->store);
     const struct mem_file *f = mem_stage(st)->file;
-    n = offset >= f->n ? 0 : (size_t)MIN((uint64_t)n, f->n - offset);
+    n = offset >= f->bytes.n ? 0 : (size_t)MIN((uint64_t)n, f->bytes.n - offset);
     if (n)
-        memcpy(p, f->p + offset, n);
+        memcpy(p, f->bytes.p + offset, n);
     unlock(m);
     return (ssize_t)n;
 }
@@ -178,9 +168,9 @@ static int mem_stage_truncate(struct stage *st, uint64_t size, struct error *err
 {
     struct store_mem *m = lock(st->store);
     struct mem_file *f = mem_stage(st)->file;
-    bool fits = size <= f->n;
+    bool fits = size <= f->bytes.n;
     if (fits)
-        f->n = (size_t)size;
+        f->bytes.n = (size_t)size;
     unlock(m);
     return fits ? 0 : error_set(err, ERR_UNKNOWN, "a stage cannot grow by truncation");
 }
@@ -270,11 +260,11 @@ static int mem_publish(struct store *s, struct slice id, const struct digest *d,
     int result = 0;
     if (!f) {
         result = stage_unknown(err, id);
-    } else if (f->n != size) {
-        result = error_set(err, ERR_UNKNOWN, "stage %s has %zu bytes, not %llu", f->name, f->n,
-                           (unsigned long long)size);
+    } else if (f->bytes.n != size) {
+        result = error_set(err, ERR_UNKNOWN, "stage %s has %zu bytes, not %llu", f->name,
+                           f->bytes.n, (unsigned long long)size);
     } else {
-        struct shared *bytes = shared_new(f->p, f->n);
+        struct shared *bytes = shared_new(f->bytes.p, f->bytes.n);
         if (bytes)
             blob_put(m, d, bytes);
         else

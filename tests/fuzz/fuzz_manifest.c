@@ -36,7 +36,7 @@ static void check_manifest(const struct manifest *m)
 {
     bool image = m->kind == MANIFEST_IMAGE;
     CHECK(image ? media_type_is_manifest(m->media_type) : media_type_is_index(m->media_type));
-    CHECK(m->n_edges <= MANIFEST_EDGES_MAX && m->n_edges >= image);
+    CHECK(m->n_edges <= MANIFEST_EDGES_MAX && m->n_edges >= (image ? 1 : 0));
     for (unsigned i = 0; i < m->n_edges; i++)
         check_edge(m, i);
     CHECK((m->config_media_type.n > 0) == image);

@@ -58,7 +58,7 @@ class Berth:
     """One server. `data` outlives it, so that a restart finds what was acknowledged."""
 
     def __init__(self, base, options=None, env=None, kind="test", nofile=None, start=True,
-                 addr="127.0.0.1:0"):
+                 addr="127.0.0.1:0", config=None):
         self.base = Path(base)
         self.base.mkdir(parents=True, exist_ok=True)
         self.data = self.base / "data"
@@ -67,6 +67,7 @@ class Berth:
         self.bin = binary(kind)
         self.nofile = nofile
         self.addr = addr
+        self.config = config
         self.process = None
         self.lines = []
         self.log_path = self.base / "log"
@@ -87,7 +88,9 @@ class Berth:
             "log.level": "info",
         }
         options.update(self.options)
-        return [self.bin, "serve"] + [f"--{k}={v}" for k, v in options.items() if v is not None]
+        files = [str(self.config)] if self.config else []
+        return [self.bin, "serve", *files,
+                *(f"--{k}={v}" for k, v in options.items() if v is not None)]
 
     def environment(self):
         env = dict(os.environ)

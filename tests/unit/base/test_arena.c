@@ -105,6 +105,10 @@ static void overflow(void *arg)
 static void an_array_too_large_for_size_t_aborts(void **state)
 {
     (void)state;
+    struct arena *a = arena_new(64);
+    uint64_t *p = ARENA_ARRAY(a, uint64_t, 1000);
+    assert_int_equal(p[0] + p[999], 0);
+    arena_free(a);
     size_t wraps = SIZE_MAX / 8 + 2, huge = SIZE_MAX / 16, fine = 8;
     assert_int_equal(signal_that_kills(overflow, &wraps), SIGABRT);
     assert_int_equal(signal_that_kills(overflow, &huge), SIGABRT);

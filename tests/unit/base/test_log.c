@@ -123,7 +123,7 @@ static void a_long_value_is_clipped_not_the_line(void **state)
     static char path[40000];
     for (int format = 0; format < 2; format++)
         for (char fill = 'p'; fill; fill = fill == 'p' ? '\x01' : '\0')
-            for (size_t len = 15000; len < sizeof path; len += len < 16500 ? 13 : 20000) {
+            for (size_t len = 15000; len < sizeof path; len += len < 16500 ? 31 : 20000) {
                 struct sink *s = sink_new((enum log_format)format, LOG_LEVEL_INFO);
                 memset(path, fill, len);
                 LOG(s->log, LOG_LEVEL_INFO, "access", F_STR("path", slice_make(path, len)),

@@ -52,8 +52,8 @@ static void test_inline_empty_and_largest(void **state)
     struct meta *m = meta_of(state);
     struct meta_blob b;
     struct digest d;
-    struct slice none = S(""), all = {arena_alloc(arena_of(state), META_INLINE_MAX),
-                                      META_INLINE_MAX};
+    struct slice none = S(""),
+                 all = {arena_alloc(arena_of(state), META_INLINE_MAX), META_INLINE_MAX};
     struct slice both[] = {none, all};
     for (unsigned i = 0; i < 2; i++) {
         digest_of(HASH_SHA512, both[i], &d);
@@ -291,7 +291,8 @@ static void test_resolve(void **state)
     pend(m, 2, 200, false, 1);
 }
 
-/* A push that takes over what an earlier process left disarms the recovery that is looking at it. */
+/* A push that takes over what an earlier process left disarms the recovery that is looking at it.
+ */
 static void test_take_over(void **state)
 {
     struct digest d = blob_digest(1);

@@ -37,8 +37,7 @@ static void test_life(void **state)
     OK(meta_upload_delete(m, REPO, S("u1"), &err));
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_get(m, REPO, S("u1"), a, &u, &err));
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_delete(m, REPO, S("u1"), &err));
-    FAILS(ERR_BLOB_UPLOAD_UNKNOWN,
-          meta_upload_save(m, REPO, S("u1"), 0, false, SLICE_NONE, &err));
+    FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_save(m, REPO, S("u1"), 0, false, SLICE_NONE, &err));
 }
 
 /* The largest that is kept outside of the store. */
@@ -51,8 +50,8 @@ static void test_inline_max(void **state)
     memset(p, 'x', META_INLINE_MAX);
     p[META_INLINE_MAX - 1] = 'y';
     OK(meta_upload_create(m, REPO, S("u1"), HASH_SHA256, &err));
-    OK(meta_upload_save(m, REPO, S("u1"), META_INLINE_MAX, false,
-                        slice_make(p, META_INLINE_MAX), &err));
+    OK(meta_upload_save(m, REPO, S("u1"), META_INLINE_MAX, false, slice_make(p, META_INLINE_MAX),
+                        &err));
     OK(meta_upload_get(m, REPO, S("u1"), a, &u, &err));
     assert_true(slice_eq(u.bytes, slice_make(p, META_INLINE_MAX)));
 }
@@ -70,8 +69,7 @@ static void test_names(void **state)
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_get(m, other, S("u1"), arena_of(state), &u, &err));
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_save(m, other, S("u1"), 1, false, S("x"), &err));
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_delete(m, other, S("u1"), &err));
-    FAILS(ERR_BLOB_UPLOAD_UNKNOWN,
-          meta_blob_commit(m, other, &d, bytes.n, &bytes, S("u1"), &err));
+    FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_blob_commit(m, other, &d, bytes.n, &bytes, S("u1"), &err));
     OK(meta_upload_get(m, REPO, S("u1"), arena_of(state), &u, &err));
     assert_int_equal(u.offset, 0);
     /* The commit that failed has left nothing, not even its repository. */

@@ -28,20 +28,20 @@ struct arena *arena_of(void **state);
 void reopen(void **state);
 
 #define S(lit) SLICE_LIT(lit)
-#define OK(call)                                                           \
-    do {                                                                   \
-        struct error err = {0};                                            \
-        if ((call) != 0)                                                   \
-            fail_msg("%s: %s", error_info(err.code)->code, err.message);   \
+#define OK(call)                                                         \
+    do {                                                                 \
+        struct error err = {0};                                          \
+        if ((call) != 0)                                                 \
+            fail_msg("%s: %s", error_info(err.code)->code, err.message); \
     } while (0)
-#define FAILS(want, call)                                                  \
-    do {                                                                   \
-        struct error err = {0};                                            \
-        assert_int_equal((call), -1);                                      \
-        if (err.code != (want))                                            \
-            fail_msg("%s instead of %s: %s", error_info(err.code)->code,   \
-                     error_info(want)->code, err.message);                 \
-        assert_true(err.message[0] != '\0');                               \
+#define FAILS(want, call)                                                                        \
+    do {                                                                                         \
+        struct error err = {0};                                                                  \
+        assert_int_equal((call), -1);                                                            \
+        if (err.code != (want))                                                                  \
+            fail_msg("%s instead of %s: %s", error_info(err.code)->code, error_info(want)->code, \
+                     err.message);                                                               \
+        assert_true(err.message[0] != '\0');                                                     \
     } while (0)
 
 /* The digest of the text "blob <n>", which is also what such a blob holds. */

@@ -128,6 +128,11 @@ static void test_stage_bytes(void **state)
     assert_int_equal(stage_write(st, "XY", 2, &err), 0);
     assert_int_equal(stage_read(st, buf, sizeof buf, 0, &err), 7);
     assert_memory_equal(buf, "helloXY", 7);
+    /* More than any stage can hold: refused, and nothing changed. */
+    assert_int_equal(stage_write(st, "x", (size_t)INT64_MAX, &err), -1);
+    assert_int_equal(stage_size(st), 7);
+    assert_int_equal(stage_write(st, "Z", 1, &err), 0);
+    assert_int_equal(stage_size(st), 8);
     assert_int_equal(stage_sync(st, &err), 0);
     stage_close(st);
 }

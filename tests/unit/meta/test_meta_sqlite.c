@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The SQLite backend: the conformance suite, and what only SQLite can be asked. */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fixture_sqlite.h"
+#include "meta/sqlite_int.h"
+#include "meta_conformance.h"
+
+#include "base/banned.h"
+
+#define REPO S("team/app")
+
+static const char *const texts[] = {
+#define SQL_TEXT(id, text) text,
+    SQL_STATEMENTS(SQL_TEXT)
+#undef SQL_TEXT
+};
+
+/* No statement walks a table or sorts: each is a look-up or a range of an index. */
+static void test_plans(void **state)
+{
+    sqlite3 *h = NULL;
+    assert_int_equal(sqlite3_open(sqlite_fixture_path(state), &h), SQLITE_OK);
+    for (unsigned i = 0; i < SQL_COUNT; i++) {
+        char *text = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", texts[i]);
+        sqlite3_stmt *q = NULL;
+        if (sqlite3_prepare_v2(h, text, -1, &q, NULL) != SQLITE_OK)
+            fail_msg("%s: %s", texts[i], sqlite3_errmsg(h));
+        while (sqlite3_step(q) == SQLITE_ROW) {
+            const char *step = (const char *)sqlite3_column_text(q, 3);
+            /* The one index that is read from end to end has pending blobs only. */
+            if (strcmp(step, "SCAN blobs USING INDEX blobs_pending") == 0)
+                continue;
+            if (strstr(step, "SCAN") || strstr(step, "TEMP B-TREE") || strstr(step, "AUTOMATIC"))
+                fail_msg("%s: %s", texts[i], step);
+        }
+        (void)sqlite3_finalize(q);
+        sqlite3_free(text);
+    }
+    (void)sqlite3_close(h);
+}
+
+/* The work of the only reader that a test with one thread uses, since the last call. */
+static struct sqdb_work reader_work(struct meta *m)
+{
+    struct sqdb_work w;
+    struct sqdb *db = readers_take(meta_sqlite(m)->readers, NULL);
+    assert_non_null(db);
+    sqdb_work(db, &w);
+    readers_give(meta_sqlite(m)->readers, db);
+    return w;
+}
+
+/* n tags in one push: t00000, t00001, … */
+static void many_tags(void **state, struct slice repo, unsigned n)
+{
+    struct arena *a = arena_of(state);
+    struct image im = image_make(a, 1, HASH_SHA256);
+    struct meta_manifest_put in = put_of(a, repo, &im, NULL);
+    struct meta_manifest_put_result out;
+    struct slice *tags = ARENA_ARRAY(a, struct slice, n);
+    for (unsigned i = 0; i < n; i++)
+        tags[i] = slice_cstr(arena_printf(a, "t%05u", i));
+    in.tags = tags;
+    in.n_tags = n;
+    OK(meta_manifest_put(meta_of(state), &in, a, &out, &err));
+}
+
+static int64_t page_cost(void **state, struct slice repo, const char *last, const char *first)
+{
+    struct meta_names page = {0};
+    (void)reader_work(meta_of(state));
+    OK(meta_tags(meta_of(state), repo, slice_cstr(last), 100, arena_of(state), &page, &err));
+    struct sqdb_work w = reader_work(meta_of(state));
+    assert_int_equal(page.n, 100);
+    assert_true(slice_is(page.names[0], first));
+    assert_int_equal(w.fullscan_steps, 0);
+    assert_int_equal(w.sorts, 0);
+    return w.steps;
+}
+
+/* performance.md B12: what a page costs does not depend on the number of tags, nor on the place. */
+static void test_page_cost(void **state)
+{
+    many_tags(state, S("small"), 101);
+    many_tags(state, S("large"), 10000);
+    int64_t small = page_cost(state, S("small"), "", "t00000");
+    assert_true(small > 100 && small < 2000);
+    assert_int_equal(page_cost(state, S("large"), "", "t00000"), small);
+    assert_int_equal(page_cost(state, S("large"), "t04999", "t05000"), small);
+    assert_true(page_cost(state, S("large"), "t09899", "t09900") <= small);
+}
+
+static int64_t referrers_cost(void **state, unsigned subject, struct slice type)
+{
+    struct meta_referrers page = {0};
+    struct digest d = blob_digest(subject);
+    (void)reader_work(meta_of(state));
+    OK(meta_referrers(meta_of(state), REPO, digest_slice(&d), type, SLICE_NONE, 10, arena_of(state),
+                      &page, &err));
+    struct sqdb_work w = reader_work(meta_of(state));
+    assert_int_equal(page.n, 10);
+    assert_int_equal(w.fullscan_steps, 0);
+    assert_int_equal(w.sorts, 0);
+    return w.steps;
+}
+
+static void test_referrers_cost(void **state)
+{
+    for (unsigned i = 0; i < 200; i++) {
+        struct digest d = blob_digest(i < 22 ? 1 : 2);
+        struct image im = image_make(arena_of(state), i, HASH_SHA256);
+        im.m.has_subject = true;
+        im.m.subject = digest_slice(&d);
+        im.m.artifact_type = i % 2 ? S("a/x") : S("a/y");
+        put_image(meta_of(state), arena_of(state), REPO, &im, NULL);
+    }
+    assert_int_equal(referrers_cost(state, 1, SLICE_NONE), referrers_cost(state, 2, SLICE_NONE));
+    assert_int_equal(referrers_cost(state, 1, S("a/x")), referrers_cost(state, 2, S("a/x")));
+}
+
+/* The hot look-ups are one short statement each. */
+static void test_lookup_cost(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct image im = image_push(m, arena_of(state), REPO, 1, "v1");
+    struct digest d = blob_digest(2);
+    struct meta_blob b;
+    struct meta_manifest got;
+    struct reference ref = ref_tag("v1");
+    (void)reader_work(m);
+    OK(meta_blob_get(m, REPO, &d, false, &b, &err));
+    assert_in_range(reader_work(m).steps, 1, 40);
+    OK(meta_manifest_get(m, REPO, &ref, false, &got, &err));
+    assert_in_range(reader_work(m).steps, 1, 40);
+    ref = ref_digest(&im.digest);
+    OK(meta_manifest_get(m, REPO, &ref, false, &got, &err));
+    assert_in_range(reader_work(m).steps, 1, 40);
+}
+
+/* What the collector will do: nothing that it is about to remove may be used, and a push that meets
+ * it raises the epoch. */
+static void test_deleting(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct digest d = blob_digest(1), file = blob_digest(2);
+    struct slice bytes = blob_bytes(arena_of(state), 1);
+    struct meta_blob b;
+    bool live = true;
+    int64_t epoch;
+    push_blob(m, REPO, 1);
+    sqlite_fixture_exec(state, "UPDATE blobs SET state = 2, epoch = 2");
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_get(m, REPO, &d, false, &b, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_lease(m, REPO, &d, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, REPO, S("x"), &d, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, S("x"), &d, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(m, REPO, &d, &err));
+    FAILS(ERR_CONFLICT, meta_blob_commit(m, REPO, &d, bytes.n, NULL, SLICE_NONE, &err));
+    assert_stats(m, 1, 0, 0, 0, 0);
+    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &err));
+    assert_int_equal(sqlite_fixture_number(state, "SELECT epoch FROM blobs"), 3);
+    OK(meta_blob_get(m, REPO, &d, true, &b, &err));
+    assert_true(slice_eq(shared_view(b.bytes), bytes));
+    shared_unref(b.bytes);
+    sqlite_fixture_exec(state, "UPDATE blobs SET state = 2");
+    OK(meta_blob_pend(m, &d, bytes.n, &live, &epoch, &err));
+    assert_false(live);
+    assert_int_equal(epoch, 4);
+    assert_int_equal(sqlite_fixture_number(state, "SELECT count(*) FROM blob_data"), 0);
+    OK(meta_blob_commit(m, REPO, &d, bytes.n, NULL, SLICE_NONE, &err));
+    OK(meta_blob_get(m, REPO, &d, true, &b, &err));
+    assert_false(b.is_inline);
+    (void)file;
+}
+
+/* The last reference goes: the blob is left alone for a day, whatever its link says. */
+static void test_grace(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct image im = image_push(m, arena_of(state), REPO, 1, "v1");
+    int64_t before = os_wall_ms();
+    assert_true(sqlite_fixture_number(state, "SELECT max(lease_ms) FROM blobs") < before);
+    OK(meta_manifest_delete(m, REPO, &im.digest, &err));
+    assert_true(sqlite_fixture_number(state, "SELECT min(lease_ms) FROM blobs") >=
+                before + META_LINK_LEASE_MS);
+}
+
+/* Bytes are there once for all, and go with the last that has them. */
+static void test_payloads(void **state)
+{
+    static const char count[] = "SELECT count(*) FROM payloads";
+    struct meta *m = meta_of(state);
+    struct image im = image_make(arena_of(state), 1, HASH_SHA256), twin = im;
+    digest_of(HASH_SHA512, im.body, &twin.digest);
+    put_image(m, arena_of(state), REPO, &im, "a");
+    put_image(m, arena_of(state), REPO, &twin, "b");
+    put_image(m, arena_of(state), S("other"), &im, "a");
+    assert_int_equal(sqlite_fixture_number(state, count), 1);
+    OK(meta_manifest_delete(m, REPO, &im.digest, &err));
+    OK(meta_manifest_delete(m, S("other"), &im.digest, &err));
+    assert_int_equal(sqlite_fixture_number(state, count), 1);
+    OK(meta_manifest_delete(m, REPO, &twin.digest, &err));
+    assert_int_equal(sqlite_fixture_number(state, count), 0);
+}
+
+/* The counters agree with the tables after everything else in this file has had its way with the
+ * schema: triggers see cascades too. */
+static void test_counts(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct image im = image_push(m, arena_of(state), REPO, 1, "a");
+    many_tags(state, REPO, 50);
+    put_image(m, arena_of(state), REPO, &im, "t00001");
+    OK(meta_manifest_delete(m, REPO, &im.digest, &err));
+    assert_stats(m, 1, 1, 49, 2, 0);
+    assert_int_equal(sqlite_fixture_number(state, "SELECT count(*) FROM tags"), 49);
+    assert_int_equal(sqlite_fixture_number(state, "SELECT count(*) FROM manifest_blobs"), 0);
+    sqlite_fixture_exec(state, "PRAGMA foreign_keys = ON; DELETE FROM tags; DELETE FROM manifests;"
+                               "DELETE FROM repo_blobs; DELETE FROM blobs;"
+                               "DELETE FROM repositories;");
+    assert_stats(m, 0, 0, 0, 0, 0);
+}
+
+/* Rows that the program did not write are an error, not a crash. */
+static void test_damage(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct arena *a = arena_of(state);
+    struct digest d = blob_digest(2), one = blob_digest(3);
+    struct meta_blob b;
+    struct meta_upload u;
+    struct meta_manifest got;
+    struct meta_pending *list;
+    struct reference tag = ref_tag("v1");
+    bool live;
+    int64_t epoch;
+    unsigned n;
+    struct image im = image_push(m, a, REPO, 1, "v1");
+    OK(meta_upload_create(m, REPO, S("u"), HASH_SHA256, &err));
+    sqlite_fixture_exec(state, "UPDATE blob_data SET data = x'00'; UPDATE payloads SET body = x'';"
+                               "UPDATE uploads SET state = 1, digest = 'x'");
+    FAILS(ERR_UNKNOWN, meta_blob_get(m, REPO, &d, true, &b, &err));
+    FAILS(ERR_UNKNOWN, meta_upload_get(m, REPO, S("u"), a, &u, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_get(m, REPO, &tag, true, &got, &err));
+    sqlite_fixture_exec(state, "DELETE FROM blob_data; UPDATE manifests SET digest = 'x'");
+    FAILS(ERR_UNKNOWN, meta_blob_get(m, REPO, &d, true, &b, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_get(m, REPO, &tag, false, &got, &err));
+    struct meta_manifest_put in = put_of(a, REPO, &im, "v1");
+    struct meta_manifest_put_result out;
+    in.if_none_match = true;
+    FAILS(ERR_UNKNOWN, meta_manifest_put(m, &in, a, &out, &err));
+    OK(meta_blob_delete(m, REPO, &one, &err));
+    sqlite_fixture_exec(state, "UPDATE blobs SET digest = 'x' || id, state = 0");
+    FAILS(ERR_UNKNOWN,
+          meta_blob_pending(m, 10, a, &list, &n, &err)
+              ?: (reopen(state), m = meta_of(state), meta_blob_pending(m, 10, a, &list, &n, &err)));
+    OK(meta_blob_pend(m, &d, 1, &live, &epoch, &err));
+}
+
+/* A table that is gone: every call fails with an error and nothing else happens. */
+static void test_broken_schema(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct arena *a = arena_of(state);
+    struct digest d = blob_digest(1);
+    struct slice bytes = blob_bytes(a, 1), *ids;
+    struct meta_blob b;
+    struct meta_upload u;
+    struct meta_manifest got;
+    struct meta_manifest_put_result out;
+    struct meta_names names;
+    struct meta_referrers refs;
+    struct meta_pending *list;
+    struct meta_stats st;
+    struct reference by_tag = ref_tag("v1"), by_digest = ref_digest(&d);
+    struct image im = image_make(a, 1, HASH_SHA256);
+    struct meta_manifest_put in = put_of(a, REPO, &im, "v1");
+    bool flag;
+    int64_t epoch;
+    unsigned n;
+    sqlite_fixture_exec(state, "ALTER TABLE repositories RENAME TO r1;"
+                               "ALTER TABLE blobs RENAME TO b1; ALTER TABLE uploads RENAME TO u1;"
+                               "DROP TABLE counts; DROP TABLE generation;");
+    FAILS(ERR_UNKNOWN, meta_ping(m, &err));
+    FAILS(ERR_UNKNOWN, meta_stats_get(m, &st, &err));
+    FAILS(ERR_UNKNOWN, meta_upload_create(m, REPO, S("u"), HASH_SHA256, &err));
+    FAILS(ERR_UNKNOWN, meta_upload_get(m, REPO, S("u"), a, &u, &err));
+    FAILS(ERR_UNKNOWN, meta_upload_save(m, REPO, S("u"), 0, false, SLICE_NONE, &err));
+    FAILS(ERR_UNKNOWN, meta_upload_delete(m, REPO, S("u"), &err));
+    FAILS(ERR_UNKNOWN, meta_upload_expire(m, 1, 1, 1, a, &ids, &n, &err));
+    FAILS(ERR_UNKNOWN, meta_upload_exists(m, S("u"), &flag, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_get(m, REPO, &d, false, &b, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_lease(m, REPO, &d, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_pend(m, &d, 1, &flag, &epoch, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("u"), &err));
+    FAILS(ERR_UNKNOWN, meta_blob_mount(m, S("x"), REPO, &d, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_mount(m, SLICE_NONE, REPO, &d, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_delete(m, REPO, &d, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_pending(m, 1, a, &list, &n, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_resolve(m, &d, 1, true, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_put(m, &in, a, &out, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_get(m, REPO, &by_tag, true, &got, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_get(m, REPO, &by_digest, false, &got, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_delete(m, REPO, &d, &err));
+    FAILS(ERR_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), &err));
+    FAILS(ERR_UNKNOWN, meta_tags(m, REPO, SLICE_NONE, 1, a, &names, &err));
+    FAILS(ERR_UNKNOWN, meta_tags(m, REPO, SLICE_NONE, 0, a, &names, &err));
+    FAILS(ERR_UNKNOWN, meta_repositories(m, SLICE_NONE, 1, a, &names, &err));
+    FAILS(ERR_UNKNOWN, meta_referrers(m, REPO, S("x"), SLICE_NONE, SLICE_NONE, 1, a, &refs, &err));
+}
+
+/* Who may read the file may read everything. */
+static void test_mode(void **state)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    push_blob(meta_of(state), REPO, 1);
+    for (unsigned i = 0; i < ARRAY_LEN(suffixes); i++) {
+        struct stat st;
+        const char *path =
+            arena_printf(arena_of(state), "%s%s", sqlite_fixture_path(state), suffixes[i]);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+    }
+}
+
+/* Where it cannot be. */
+static void test_open_fails(void **state)
+{
+    struct meta *m = NULL;
+    const char *path = sqlite_fixture_path(state);
+    FAILS(ERR_UNKNOWN,
+          meta_sqlite_open(arena_printf(arena_of(state), "%s/x", path), 1, NULL, &m, &err));
+    FAILS(ERR_UNKNOWN, meta_sqlite_open("/dev/null/berth.db", 1, NULL, &m, &err));
+    const char *text = arena_printf(arena_of(state), "%s.txt", path);
+    FILE *f = fopen(text, "w");
+    assert_non_null(f);
+    for (unsigned i = 0; i < 1000; i++)
+        (void)fprintf(f, "this is no database\n");
+    (void)fclose(f);
+    FAILS(ERR_UNKNOWN, meta_sqlite_open(text, 1, NULL, &m, &err));
+    assert_null(m);
+    meta_close(NULL);
+}
+
+/* A reader that cannot be opened gives its place back. */
+static void test_reader_fails(void **state)
+{
+    struct meta_fixture *f = *state;
+    struct meta_stats st;
+    struct error e;
+    struct readers *r = readers_new("/nonexistent/berth.db", 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_null(readers_take(r, &e));
+    assert_int_equal(e.code, ERR_UNKNOWN);
+    readers_free(r);
+    readers_free(NULL);
+    /* The database's directory goes away under a backend that has no reader yet. */
+    reopen(state);
+    const char *away = arena_printf(f->a, "%s.away", f->dir);
+    assert_int_equal(rename(f->dir, away), 0);
+    FAILS(ERR_UNKNOWN, meta_stats_get(f->m, &st, &err));
+    FAILS(ERR_UNKNOWN, meta_ping(f->m, &err));
+    struct arena *a = f->a;
+    struct digest d = blob_digest(1);
+    struct meta_blob b;
+    struct meta_upload u;
+    struct meta_manifest got;
+    struct meta_names names;
+    struct meta_referrers refs;
+    struct meta_pending *list;
+    struct reference ref = ref_digest(&d);
+    bool flag;
+    unsigned n;
+    FAILS(ERR_UNKNOWN, meta_blob_get(f->m, REPO, &d, false, &b, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_pending(f->m, 1, a, &list, &n, &err));
+    FAILS(ERR_UNKNOWN, meta_upload_get(f->m, REPO, S("u"), a, &u, &err));
+    FAILS(ERR_UNKNOWN, meta_upload_exists(f->m, S("u"), &flag, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_get(f->m, REPO, &ref, false, &got, &err));
+    FAILS(ERR_UNKNOWN, meta_tags(f->m, REPO, SLICE_NONE, 1, a, &names, &err));
+    FAILS(ERR_UNKNOWN, meta_repositories(f->m, SLICE_NONE, 1, a, &names, &err));
+    FAILS(ERR_UNKNOWN,
+          meta_referrers(f->m, REPO, S("x"), SLICE_NONE, SLICE_NONE, 1, a, &refs, &err));
+    assert_int_equal(rename(away, f->dir), 0);
+    OK(meta_stats_get(f->m, &st, &err));
+    OK(meta_ping(f->m, &err));
+}
+
+/* More pages than the firm limit of the log: it has been moved and begun anew. */
+static void test_log_is_bounded(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct arena *a = arena_new(META_INLINE_MAX + 64);
+    const char *wal = arena_printf(arena_of(state), "%s-wal", sqlite_fixture_path(state));
+    struct stat st;
+    for (unsigned i = 0; i < 600; i++) {
+        char *p = arena_alloc(a, META_INLINE_MAX);
+        memcpy(p, &i, sizeof i);
+        struct slice bytes = {p, META_INLINE_MAX};
+        struct digest d;
+        digest_of(HASH_SHA256, bytes, &d);
+        OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &err));
+        arena_reset(a);
+    }
+    arena_free(a);
+    /* 600 blobs are some 10,000 pages, 40 MB. */
+    assert_int_equal(stat(wal, &st), 0);
+    assert_in_range(st.st_size, 4096, 12 * 1024 * 1024);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, sqlite_fixture_setup, sqlite_fixture_teardown)
+
+int main(void)
+{
+    struct CMUnitTest tests[META_CONFORMANCE_MAX] = {
+        TEST(test_plans),        TEST(test_page_cost),      TEST(test_referrers_cost),
+        TEST(test_lookup_cost),  TEST(test_deleting),       TEST(test_grace),
+        TEST(test_payloads),     TEST(test_counts),         TEST(test_damage),
+        TEST(test_mode),         TEST(test_open_fails),     TEST(test_broken_schema),
+        TEST(test_reader_fails), TEST(test_log_is_bounded),
+    };
+    struct meta_suite suite = {
+        .out = tests, .n = 14, .setup = sqlite_fixture_setup, .teardown = sqlite_fixture_teardown};
+    meta_conformance_add(&suite);
+    return _cmocka_run_group_tests("meta_sqlite", tests, suite.n, NULL, NULL);
+}
