@@ -10,7 +10,7 @@ BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libssl-dev libjansson
   libyaml-dev)
 
 as_root() {
-  if [[ $EUID == 0 ]]; then "$@"; else sudo -n "$@"; fi
+  if [[ $EUID == 0 ]]; then "$@"; else sudo "$@"; fi
 }
 
 retry() {

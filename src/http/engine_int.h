@@ -175,6 +175,8 @@ struct conn {
     struct timer timer; /* one for all; `timing` says what for. Never cleared, to cost nothing */
     int timing;
     bool closed, eof, secure, unix_peer;
+    bool served;   /* at least one request */
+    size_t queued; /* when the write timer was set */
     struct ip_key ip;
     struct h1 h1;
     char peer[56];
@@ -250,8 +252,6 @@ void acceptors_start(struct http_loop *l);
 /* Accepts what is waiting, then closes. all: not only those of draining sites. */
 void acceptors_stop(struct http_loop *l, bool all);
 void listener_release(struct http_server *s);
-/* From the EMFILE branch and from tests of it: gives up the reserve for one connection. */
-bool acceptor_shed(struct http_loop *l, int listen_fd);
 
 /* conn.c */
 struct conn *conn_new(struct http_loop *l, int fd, struct site_state *site, const char *peer,

@@ -31,6 +31,8 @@ struct filter_ops {
     void (*shutdown)(struct filter *f);
     /* Bytes that recv would return although the socket has none (epoll does not tell of them). */
     size_t (*pending)(struct filter *f);
+    /* Bytes that were taken and have not reached the peer yet: less than before is progress. */
+    size_t (*queued)(struct filter *f);
     /* Closes the filters below too, and the socket last. */
     void (*close)(struct filter *f);
 };

@@ -2,6 +2,8 @@
 #include "http/filter_plain.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -67,6 +69,12 @@ static size_t plain_pending(struct filter *f)
     return 0;
 }
 
+static size_t plain_queued(struct filter *f)
+{
+    int n = 0;
+    return ioctl(plain_fd(f), SIOCOUTQ, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
 static void plain_close(struct filter *f)
 {
     struct filter_plain *p = CONTAINER_OF(f, struct filter_plain, filter);
@@ -79,6 +87,7 @@ static const struct filter_ops plain_ops = {
     .sendfile = plain_sendfile,
     .shutdown = plain_shutdown,
     .pending = plain_pending,
+    .queued = plain_queued,
     .close = plain_close,
 };
 

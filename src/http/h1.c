@@ -116,6 +116,7 @@ static void take_head(struct conn *c, size_t n)
     h->scan = (struct http_scan){0};
     h->stream = s;
     h->state = H1_REQUEST;
+    c->served = true;
     conn_timer(c, TIMER_NONE, 0);
     if (rc) {
         h->reject = true;
@@ -217,14 +218,18 @@ void h1_run(struct conn *c)
 
 /* ---- the codec's entries ---- */
 
+/* It may send what it came with, but not hold a drain up. */
+static void grace(struct conn *c)
+{
+    conn_timer(c, TIMER_IDLE,
+               MIN(c->l->server->config.limits.idle_timeout_ms, (uint64_t)DRAIN_GRACE_MS));
+}
+
 static void h1_open(struct conn *c)
 {
-    const struct http_limits *lim = &c->l->server->config.limits;
-    /* Taken from the queue of a listener that was closed for a drain: it may send what it came
-     * with, but cannot hold the drain up. */
-    conn_timer(c, TIMER_IDLE,
-               conn_draining(c) ? MIN(lim->idle_timeout_ms, (uint64_t)DRAIN_GRACE_MS)
-                                : lim->idle_timeout_ms);
+    conn_timer(c, TIMER_IDLE, c->l->server->config.limits.idle_timeout_ms);
+    if (conn_draining(c)) /* taken from the queue of a listener that is being closed */
+        grace(c);
 }
 
 /* While a request without any more body is in the works: what comes is the next request, or the
@@ -318,6 +323,7 @@ static void h1_send(struct conn *c)
         break;
     case SEND_BLOCKED:
     case SEND_YIELD:
+        c->queued = c->top->ops->queued(c->top);
         conn_timer(c, TIMER_WRITE, c->l->server->config.limits.write_stall_ms);
         conn_interest(c, c->io.events | LOOP_WRITE);
         break;
@@ -348,6 +354,10 @@ static void h1_timeout(struct conn *c, int kind)
         h->close = true;
         h->wants = false;
         stream_fail(h->stream, ERR_TIMEOUT, "the request's body made no progress");
+    } else if (kind == TIMER_WRITE && c->top->ops->queued(c->top) < c->queued) {
+        /* Nothing could be added to the socket's buffer, but the client does read. */
+        c->queued = c->top->ops->queued(c->top);
+        conn_timer(c, TIMER_WRITE, c->l->server->config.limits.write_stall_ms);
     } else {
         conn_close(c);
     }
@@ -355,7 +365,14 @@ static void h1_timeout(struct conn *c, int kind)
 
 static void h1_drain(struct conn *c)
 {
-    if (c->h1.state == H1_IDLE && h1_avail(&c->h1) == 0)
+    if (c->h1.state != H1_IDLE)
+        return;
+    if (!c->served) {
+        grace(c);
+        return;
+    }
+    h1_readable(c); /* a request may be there already */
+    if (!c->closed && c->h1.state == H1_IDLE)
         conn_close(c);
 }
 

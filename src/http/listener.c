@@ -81,19 +81,34 @@ static void pause_over(struct timer *t)
     loop_mod(a->l->loop, &a->io, LOOP_READ);
 }
 
+enum shed { SHED_DONE, SHED_NOTHING, SHED_CANNOT };
+
 /* No descriptor is left. The reserve makes room for one connection, which is closed at once: its
- * client learns that, and the socket does not stay readable, which would make the loop spin. */
-bool acceptor_shed(struct http_loop *l, int listen_fd)
+ * client learns that, and the socket does not stay readable, which would make the loop spin. The
+ * kernel looks for a descriptor before it looks for a connection, so there may be none. */
+static enum shed shed(struct http_loop *l, int listen_fd)
 {
-    count_refused(l->server->m.rejected_fds);
     if (l->reserve < 0)
-        return false;
+        return SHED_CANNOT;
     (void)close(l->reserve);
     int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    bool nothing = fd < 0 && errno == EAGAIN;
     if (fd >= 0)
         refuse(fd);
     l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    return fd >= 0;
+    return fd >= 0 ? SHED_DONE : nothing ? SHED_NOTHING : SHED_CANNOT;
+}
+
+static bool out_of_descriptors(struct acceptor *a)
+{
+    enum shed r = shed(a->l, a->io.fd);
+    if (r != SHED_NOTHING)
+        count_refused(a->l->server->m.rejected_fds);
+    if (r == SHED_CANNOT) {
+        loop_mod(a->l->loop, &a->io, 0);
+        timer_set(a->l->loop, &a->pause, PAUSE_MS);
+    }
+    return r == SHED_DONE;
 }
 
 static int accept_one(int fd, struct sockaddr_storage *ss)
@@ -122,11 +137,7 @@ static bool accept_next(struct acceptor *a)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        if (acceptor_shed(a->l, a->io.fd))
-            return true;
-        loop_mod(a->l->loop, &a->io, 0);
-        timer_set(a->l->loop, &a->pause, PAUSE_MS);
-        return false;
+        return out_of_descriptors(a);
     case EAGAIN:
         return false;
     default: /* the connection failed before it was taken: the next one */

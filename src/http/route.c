@@ -59,62 +59,65 @@ struct found {
     unsigned literals; /* how specific the pattern is */
 };
 
-/* One component of a pattern that is not <name> against one of the path. */
-static bool match_one(struct slice pattern, struct slice component, struct found *f)
+/* One component of a pattern, not <name>, against one of the path. Where the pattern goes on (at a
+ * slash or its end), or NULL. A component has neither '/' nor NUL, so the comparison cannot run
+ * past the pattern's. */
+static const char *match_one(const char *pattern, struct slice component, struct found *f)
 {
-    if (pattern.n > 0 && pattern.p[0] == '<') {
+    if (*pattern == '<') {
         CHECK(f->params < ROUTE_PARAMS_MAX);
         f->param[f->params++] = component;
-        return true;
+        return strchr(pattern, '>') + 1;
     }
+    for (size_t i = 0; i < component.n; i++)
+        if (pattern[i] != component.p[i])
+            return NULL;
     f->literals++;
-    return slice_eq(pattern, component);
+    pattern += component.n;
+    return *pattern == '/' || *pattern == '\0' ? pattern : NULL;
 }
 
-/* Components of a pattern's text without the slashes at its ends. */
-static size_t count_components(struct slice pattern)
+static bool is_name(const char *pattern)
 {
-    size_t n = pattern.n > 0;
-    for (size_t i = 0; i < pattern.n; i++)
-        n += pattern.p[i] == '/';
-    return n;
+    return strncmp(pattern, "<name>", 6) == 0;
 }
 
 /* <name>, which begins at component i of the path, and what the pattern has behind it. */
-static bool match_name(struct slice rest, size_t i, const struct split *path, struct found *f)
+static bool match_name(const char *rest, size_t i, const struct split *path, struct found *f)
 {
-    size_t tail = count_components(rest);
+    size_t tail = 0;
+    for (const char *p = rest; *p; p++)
+        tail += p[0] == '/' && p[1] != '\0';
     CHECK(tail < COMPONENTS_MAX && f->params < ROUTE_PARAMS_MAX);
-    if (path->n < i + 1 + tail || i >= COMPONENTS_MAX)
+    if (path->n < i + 1 + tail)
         return false;
     size_t next = path->n - tail;
     struct slice from = path->first[i];
     struct slice to = path->last[(next - 1) % COMPONENTS_MAX];
     f->param[f->params++] = slice_make(from.p, (size_t)(to.p + to.n - from.p));
-    for (; rest.n > 0; next++)
-        if (!match_one(slice_cut(&rest, '/'), path->last[next % COMPONENTS_MAX], f))
-            return false;
-    return true;
-}
-
-static bool match_pattern(const char *text, const struct split *path, struct found *f)
-{
-    struct slice rest = slice_from(slice_cstr(text), 1);
-    bool slash = slice_ends(rest, SLICE_LIT("/"));
-    if (slash)
-        rest.n--;
-    if (path->slash && !slash)
-        return false;
-    f->params = f->literals = 0;
-    size_t i = 0;
-    for (; rest.n > 0; i++) {
-        struct slice part = slice_cut(&rest, '/');
-        if (slice_is(part, "<name>"))
-            return match_name(rest, i, path, f);
-        if (i == path->n || i == COMPONENTS_MAX || !match_one(part, path->first[i], f))
+    for (; next < path->n; next++) {
+        rest = match_one(rest + 1, path->last[next % COMPONENTS_MAX], f);
+        if (!rest)
             return false;
     }
-    return i == path->n;
+    return !path->slash || *rest == '/';
+}
+
+static bool match_pattern(const char *p, const struct split *path, struct found *f)
+{
+    f->params = f->literals = 0;
+    size_t i = 0;
+    while (p[0] == '/' && p[1] != '\0') {
+        p++;
+        if (i == path->n || i == COMPONENTS_MAX)
+            return false;
+        if (is_name(p))
+            return match_name(p + 6, i, path, f);
+        p = match_one(p, path->first[i++], f);
+        if (!p)
+            return false;
+    }
+    return i == path->n && (!path->slash || *p == '/');
 }
 
 /* A GET row serves HEAD, unless there is a HEAD row. */
@@ -129,14 +132,20 @@ void route_match(const struct route *routes, unsigned n, enum http_method method
                  struct route_match *out)
 {
     struct split split;
+    struct found f;
     unsigned best = 0;
+    const char *same = NULL; /* rows of one pattern stand together: it is matched once */
+    bool matches = false;
     *out = (struct route_match){0};
     if (!split_path(path, &split))
         return;
     for (unsigned i = 0; i < n; i++) {
         const struct route *r = &routes[i];
-        struct found f;
-        if (!match_pattern(r->pattern, &split, &f))
+        if (r->pattern != same) {
+            same = r->pattern;
+            matches = match_pattern(same, &split, &f);
+        }
+        if (!matches)
             continue;
         /* The pattern with more literals is meant: ".../blobs/uploads/" is never the blob with the
          * digest "uploads", whatever the method. */

@@ -21,7 +21,7 @@
 
 #include "base/banned.h"
 
-enum { FDS_IDLE = 256, UPLOADS_IDLE = 4096, QUEUE_PER_THREAD = 64, PROBE_MS = 2000 };
+enum { FDS_IDLE = 256, UPLOADS_IDLE = 1024, QUEUE_PER_THREAD = 64, PROBE_MS = 2000 };
 
 struct app {
     struct settings s; /* a shallow copy: the strings are the caller's */

@@ -47,25 +47,53 @@ static const char settings_writer[] = "PRAGMA page_size = 4096;"
                                       "PRAGMA journal_size_limit = 16777216;"
                                       "PRAGMA cache_size = -2048;";
 
-/* What SQLite says, in our terms. EFBIG is a full quota by another name (RLIMIT_FSIZE). */
+/* The errno of the write that failed. sqlite3_system_errno() is read too late to be true after a
+ * write; the file itself remembers. Transactions write to the log. */
+static int last_errno(sqlite3 *h, int rc)
+{
+    sqlite3_file *log = NULL;
+    int sys = 0;
+    bool writing =
+        rc == SQLITE_IOERR_WRITE || rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_TRUNCATE;
+    if (writing &&
+        sqlite3_file_control(h, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log &&
+        log->pMethods && log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &sys) == 0)
+        return sys;
+    return sqlite3_system_errno(h);
+}
+
+/* SQLite knows ENOSPC as a full disk, and neither a quota nor a limit on the size of files
+ * (RLIMIT_FSIZE), nor that its index (shared memory) cannot grow. */
+static bool is_full(int rc, int sys)
+{
+    return (rc & 0xff) == SQLITE_FULL || rc == SQLITE_IOERR_SHMSIZE ||
+           ((rc & 0xff) == SQLITE_IOERR && (sys == ENOSPC || sys == EDQUOT || sys == EFBIG));
+}
+
+/* What SQLite says, in our terms. */
 static int fail(sqlite3 *h, int rc, const char *what, struct error *err)
 {
-    int sys = h ? sqlite3_system_errno(h) : 0;
-    int primary = rc & 0xff;
-    const char *text = h ? sqlite3_errmsg(h) : sqlite3_errstr(rc);
-    bool full = primary == SQLITE_FULL ||
-                (primary == SQLITE_IOERR && (sys == ENOSPC || sys == EDQUOT || sys == EFBIG));
-    if (full)
-        error_set(err, ERR_NO_SPACE, "database: %s: %s", what, text);
-    else if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_NOMEM)
-        error_set(err, ERR_UNAVAILABLE, "database: %s: %s", what, text);
-    else if (primary == SQLITE_READONLY)
-        error_set(err, ERR_READ_ONLY, "database: %s: %s", what, text);
-    else
-        error_set(err, ERR_UNKNOWN, "database: %s: %s (%d)", what, text, rc);
-    if (err && (full || primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN))
-        err->sys = sys;
-    return -1;
+    int sys = last_errno(h, rc);
+    enum error_code code = is_full(rc, sys) ? ERR_NO_SPACE : ERR_UNKNOWN;
+    switch (rc & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_NOMEM:
+        code = ERR_UNAVAILABLE;
+        break;
+    case SQLITE_READONLY:
+        code = ERR_READ_ONLY;
+        break;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        error_set(err, code, "database: %s: %s (%d, errno %d)", what, sqlite3_errmsg(h), rc, sys);
+        if (err)
+            err->sys = sys;
+        return -1;
+    default:
+        break;
+    }
+    return error_set(err, code, "database: %s: %s (%d)", what, sqlite3_errmsg(h), rc);
 }
 
 static int on_commit(void *arg, sqlite3 *h, const char *name, int frames)

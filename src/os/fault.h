@@ -3,10 +3,14 @@
  * n-th passage through a point fail or kill the process; otherwise a point costs nothing.
  *
  *   BERTH_FAULTS="POINT=ACTION[@N][+][,POINT=ACTION...]"
- *   ACTION   kill (raise SIGKILL at once), an errno name (EIO, ENOSPC, EDQUOT, EROFS, EINTR,
- * EMFILE, ENOMEM), short (a short write or read of half the bytes), or sleepMS (sleep100)
- *   @N       only from the N-th passage on (1 is the first, the default);  +  from then on always
- * (sticky), else once POINT    a name below, or `*` for every point that can fail
+ *
+ *   ACTION   kill       raise SIGKILL at once
+ *            EIO, ENOSPC, EDQUOT, EROFS, EINTR, EMFILE, ENOMEM   fail (EINTR is retried: once only)
+ *            short      half of the bytes first, the rest in a second call (*.write and *.read)
+ *            sleepMS    e.g. sleep100
+ *   @N       from the N-th passage on (1 is the first, the default)
+ *   +        every time from then on, else once
+ *   POINT    a name below, or `*` for every one, each perhaps with `.after` (kill and sleep only)
  *
  * Every operation of os/file.h takes the name of its point and passes two: NAME before the call
  * (can fail) and NAME.after once it has succeeded (kill and sleep only). Points that are no file

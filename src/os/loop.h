@@ -38,23 +38,26 @@ struct timer {
 };
 
 int loop_new(struct loop **out, struct error *err);
+/* When it does not run and nobody can post any more. Tasks still in the mailbox are not run. NULL
+ * is fine. */
 void loop_free(struct loop *l);
-/* Runs until loop_stop; returns after the current turn. */
+/* Runs until loop_stop; returns after the current turn. A stop that came before ends it at once. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* any thread, also a signal handler */
 /* Any thread. t->fn(t) is called on the loop's thread, in the order of posting per poster. Never
- * fails, never blocks. */
+ * fails, never blocks. What a task posts runs in the next turn, after I/O had its. */
 void loop_post(struct loop *l, struct task *t);
 
 /* interest: LOOP_READ | LOOP_WRITE; 0 still reports LOOP_HANGUP (peer gone in both directions, or
- * error). */
+ * error), in every turn until the io is removed. */
 int loop_add(struct loop *l, struct loop_io *io, unsigned interest, struct error *err);
 void loop_mod(struct loop *l, struct loop_io *io,
               unsigned interest);                  /* no system call when nothing changes */
-void loop_del(struct loop *l, struct loop_io *io); /* before the descriptor is closed */
+/* Before the descriptor is closed. Nothing for a (zero-initialised) io that is not registered. */
+void loop_del(struct loop *l, struct loop_io *io);
 
 /* (Re)sets to fire `in_ms` after the loop's current time. O(log n); pushing the deadline of a set
- * timer back is O(1). */
+ * timer back is O(1). Set for now by a timer's callback, it fires in the next millisecond. */
 void timer_set(struct loop *l, struct timer *t, uint64_t in_ms);
 void timer_clear(struct loop *l, struct timer *t);
 static inline bool timer_is_set(const struct timer *t)

@@ -12,10 +12,11 @@
 struct pool;
 
 /* Threads are named after `name` (at most 15 bytes) and block all signals. `queue_max` tasks may
- * wait. */
+ * wait, not counting those that a free thread is about to take. */
 int pool_new(const char *name, unsigned threads, unsigned queue_max, struct pool **out,
              struct error *err);
-/* Waits for what is queued and running, then joins. NULL is fine. */
+/* Waits for what is queued and running, and for what running tasks post meanwhile, then joins;
+ * nobody else may be posting. NULL is fine. */
 void pool_free(struct pool *p);
 /* Any thread. false when the queue is full (the task was not taken): answer 503. */
 bool pool_post(struct pool *p, struct task *t);

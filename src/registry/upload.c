@@ -70,36 +70,76 @@ enum step resp_blob_created(struct request *r, const struct digest *d)
     return STEP_DONE;
 }
 
-enum hold_result holding_take(struct holding *h, struct error *err)
+static enum hold_result say_unknown(struct request *r, struct error *err)
+{
+    if (err->code == ERR_BLOB_UPLOAD_UNKNOWN)
+        error_detail(err, ERR_BLOB_UPLOAD_UNKNOWN,
+                     "repository %.*s has no upload %.*s: it is finished, was cancelled or has "
+                     "expired; start one with POST",
+                     SLICE_ARG(req_repo(r)), SLICE_ARG(r->param[1]));
+    return HOLD_FAILED;
+}
+
+static bool same_row(const struct meta_upload *a, const struct meta_upload *b)
+{
+    return a->state == b->state && a->offset == b->offset && a->staged == b->staged &&
+           slice_eq(a->bytes, b->bytes);
+}
+
+/* The session of the row becomes ours: *got is UPLOAD_ACQUIRED, UPLOAD_BUSY, or UPLOAD_ABSENT when
+ * the row was changed by another request between our reading it and our taking the session (then
+ * nothing is held, and the caller tries again). */
+static enum hold_result adopt(struct holding *h, enum upload_acquire *got, struct error *err)
 {
     struct request *r = h->r;
     struct registry *reg = registry_of(r);
     struct slice id = r->param[1];
     struct meta_upload row = {0};
+    struct meta_upload again = {0};
+    if (meta_upload_get(reg->c.meta, req_repo(r), id, r->arena, &row, err))
+        return say_unknown(r, err);
+    if (row.state == UPLOAD_DONE) {
+        h->digest = row.digest;
+        return HOLD_DONE;
+    }
+    if (upload_adopt(reg->c.uploads, req_repo(r), id, row.alg, row.staged, row.bytes, &h->up, got,
+                     err))
+        return HOLD_FAILED;
+    if (*got != UPLOAD_ACQUIRED) {
+        h->up = NULL;
+        return HOLD_OK;
+    }
+    /* From here on nobody else writes to the session, so the row can be trusted if it is still the
+     * one that was adopted. */
+    if (meta_upload_get(reg->c.meta, req_repo(r), id, r->arena, &again, err)) {
+        upload_forget(STEAL(h->up));
+        return say_unknown(r, err);
+    }
+    if (!same_row(&row, &again)) {
+        upload_forget(STEAL(h->up));
+        *got = UPLOAD_ABSENT;
+    }
+    return HOLD_OK;
+}
+
+enum hold_result holding_take(struct holding *h, struct error *err)
+{
+    struct request *r = h->r;
+    struct registry *reg = registry_of(r);
+    struct slice id = r->param[1];
     enum upload_acquire got = UPLOAD_ABSENT;
     if (!upload_id_valid(id))
         return error_detail(err, ERR_BLOB_UPLOAD_UNKNOWN,
                             "there is no upload of this id: start one with POST");
-    got = upload_acquire(reg->c.uploads, req_repo(r), id, &h->up);
-    if (got == UPLOAD_ABSENT) {
-        if (meta_upload_get(reg->c.meta, req_repo(r), id, r->arena, &row, err)) {
-            if (err->code == ERR_BLOB_UPLOAD_UNKNOWN)
-                error_detail(err, ERR_BLOB_UPLOAD_UNKNOWN,
-                             "repository %.*s has no upload %.*s: it is finished, was cancelled or "
-                             "has expired; "
-                             "start one with POST",
-                             SLICE_ARG(req_repo(r)), SLICE_ARG(id));
-            return HOLD_FAILED;
+    for (int tries = 0; tries < 3 && got == UPLOAD_ABSENT; tries++) {
+        got = upload_acquire(reg->c.uploads, req_repo(r), id, &h->up);
+        if (got == UPLOAD_ABSENT) {
+            enum hold_result result = adopt(h, &got, err);
+            if (result != HOLD_OK)
+                return result;
         }
-        if (row.state == UPLOAD_DONE) {
-            h->digest = row.digest;
-            return HOLD_DONE;
-        }
-        if (upload_adopt(reg->c.uploads, req_repo(r), id, row.alg, row.staged, row.bytes, &h->up,
-                         &got, err))
-            return HOLD_FAILED;
     }
-    if (got == UPLOAD_BUSY) {
+    if (got != UPLOAD_ACQUIRED) {
         h->up = NULL;
         return error_detail(err, ERR_CONFLICT,
                             "another request is writing to this upload: wait for it, ask for its "

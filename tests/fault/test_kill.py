@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from harness import Berth, binary, has_faults, wait_for
 from oracle import GONE, Oracle, Pusher, check_database, check_directory
-from registry_client import Raw, Registry, digest, image
+from registry_client import Raw, Registry, closing, digest, image
 
 TOP = Path(__file__).resolve().parents[2]
 PUSHES = int(os.environ.get("BERTH_KILL_PUSHES", "200"))
@@ -139,7 +139,7 @@ class Tour:
         """A PUT that breaks off, and the same again: the session is cut back."""
         location = self.registry.start(REPO)
         with Raw(self.server.url) as c:
-            c.send(f"PUT {location}?digest={digest(data)} HTTP/1.1\r\nHost: x\r\n"
+            c.send(f"PUT {closing(location, digest(data))} HTTP/1.1\r\nHost: x\r\n"
                    f"Content-Length: {len(data)}\r\n\r\n")
             c.send(data[:len(data) // 2])
         end = time.monotonic() + 20

@@ -208,7 +208,8 @@ for name, line in {
     "quotes": b'X: "a\\"b', "digits": b"0: 1", "two-accepts": b"Accept: a/b\r\nAccept: c/d",
     "cookie": b"Cookie: a=b; c=d", "te": b"TE: trailers",
     "upgrade": b"Upgrade: h2c\r\nConnection: Upgrade",
-    "h2c": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__",
+    "h2c": (b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+            b"HTTP2-Settings: AAMAAABkAAQAAP__"),
     "websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13",
 }.items():
     serve(G, name, req(fields=line + b"\r\n"))
@@ -308,9 +309,8 @@ for name, fields in {
 }.items():
     refuse(G, "fields-" + name, put(fields, END))
 refuse(G, "http10", req(b"PUT " + MANIFEST + b" HTTP/1.0", CHUNKED, body=END))
-refuse(G, "http10-keep-alive", req(b"PUT " + MANIFEST + b" HTTP/1.0", CHUNKED +
-                                   b"Connection: keep-alive\r\n",
-                                   body=END))
+refuse(G, "http10-keep-alive", req(b"PUT " + MANIFEST + b" HTTP/1.0",
+                                   CHUNKED + b"Connection: keep-alive\r\n", body=END))
 refuse(G, "cl-te", req(b"POST /v2/ HTTP/1.1", b"Content-Length: 6\r\n" + CHUNKED, body=END + b"G"))
 refuse(G, "te-cl", req(b"POST /v2/ HTTP/1.1", b"Content-Length: 4\r\n" + CHUNKED,
                        body=b"%x\r\n" % len(POISON) + POISON + b"\r\n" + END))
@@ -319,8 +319,8 @@ for v in (b"chunked", b"Chunked", b"CHUNKED", b"\tchunked \t"):
     serve(G, "ok-" + repr(v)[2:-1], put(b"Transfer-Encoding: " + v + b"\r\n", END), 400,
           code="MANIFEST_INVALID")
 serve(G, "ok-get", req(fields=CHUNKED, body=b"5\r\nhello\r\n" + END))
-serve(G, "ok-get-request", req(fields=CHUNKED, body=b"%x\r\n" % len(POISON) + POISON + b"\r\n" +
-                               END))
+serve(G, "ok-get-request",
+      req(fields=CHUNKED, body=b"%x\r\n" % len(POISON) + POISON + b"\r\n" + END))
 
 # ---- Chunked bodies ------------------------------------------------------------------------------
 

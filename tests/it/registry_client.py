@@ -61,6 +61,11 @@ def index(manifests, media_type=OCI_INDEX, child_type=OCI_MANIFEST, alg="sha256"
     })
 
 
+def closing(location, dgst):
+    """The URL that closes a session: clients add the digest to whatever query the location has."""
+    return f"{location}{'&' if '?' in location else '?'}digest={quote(dgst, safe='')}"
+
+
 def chunked(data, size=65536):
     """A body that requests sends with Transfer-Encoding: chunked and without a length."""
     def pieces():
@@ -135,9 +140,7 @@ class Registry:
         headers = {"Content-Type": OCTETS, **kw.pop("headers", {})}
         if start is not None:
             headers["Content-Range"] = f"{start}-{start + len(data) - 1}"
-        joint = "&" if "?" in location else "?"
-        return self.put(f"{location}{joint}digest={quote(dgst, safe='')}", data=data,
-                        headers=headers, **kw)
+        return self.put(closing(location, dgst), data=data, headers=headers, **kw)
 
     def push_blob(self, repo, data, alg="sha256"):
         dgst = digest(data, alg)
@@ -169,7 +172,7 @@ class Registry:
             self.push_blob(repo, data, alg)
         body = image(config, layers, alg=alg, **more)
         ref = tag or digest(body, alg)
-        self.push_manifest(repo, ref, body)
+        self.push_manifest(repo, ref, body, alg=alg if not tag else "sha256")
         return body
 
     # --- lists ---

@@ -7,7 +7,7 @@ import os
 
 import pytest
 from clients import Home, require
-from registry_client import OCI_MANIFEST, digest, image
+from registry_client import OCI_MANIFEST, closing, digest, image
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,7 +42,7 @@ def test_push_and_pull_by_hand(curl, registry, repo, tmp_path, size):
     assert " 202 " in out.splitlines()[0]
     session = registry.url + location(out)
     out = curl("-v", "-i", "-X", "PUT", "-H", "Content-Type: application/octet-stream",
-               "--data-binary", f"@{layer}", f"{session}?digest={digest(data)}")
+               "--data-binary", f"@{layer}", closing(session, digest(data)))
     assert " 201 " in out.stdout
     if size > 1 << 20:
         assert "100 Continue" in out.stderr + out.stdout

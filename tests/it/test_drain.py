@@ -8,7 +8,7 @@ import time
 
 import pytest
 from harness import wait_for
-from registry_client import Raw, Registry, digest
+from registry_client import Raw, Registry, closing, digest
 
 SIZE = 24 << 20
 
@@ -28,7 +28,7 @@ def busy(fresh_berth):
     fresh = os.urandom(2 << 20)
     location = registry.start("a")
     up = Raw(server.url)
-    up.send(f"PUT {location}?digest={digest(fresh)} HTTP/1.1\r\nHost: x\r\n"
+    up.send(f"PUT {closing(location, digest(fresh))} HTTP/1.1\r\nHost: x\r\n"
             f"Content-Length: {len(fresh)}\r\n\r\n")
     up.send(fresh[:1 << 20])
     registry.session.close()

@@ -200,8 +200,8 @@ def test_large_pipeline(berth):
 
 
 def test_random_mutations(berth):
-    """Mutated requests: whatever the answer, it is HTTP, no 5xx but 501 and 505, and the server goes
-    on. The answers parse strictly, so a reflected CR or LF would show."""
+    """Mutated requests: whatever the answer, it is HTTP, no 5xx but 501 and 505, and the server
+    goes on. The answers parse strictly, so a reflected CR or LF would show."""
     rnd = random.Random(SEED)
     seeds = [c.data for c in CASES if len(c.data) < 400 and not c.data.startswith(b"HEAD ")]
     for _ in range(1500):
@@ -256,8 +256,8 @@ def blob(shared_berth):
 
 
 def model(spec, size):
-    """(status, first, last) for the text after "bytes=", by RFC 9110 14.1.2 and 14.2: several ranges
-    and bad syntax are ignored, last before first is unsatisfiable as the OCI suite prefers."""
+    """(status, first, last) for what follows "bytes=", by RFC 9110 14.1.2 and 14.2: several ranges
+    and bad syntax are ignored, last before first is unsatisfiable, as the OCI suite prefers."""
     a, dash, b = spec.partition("-")
     if not dash or not all(x == "" or (x.isascii() and x.isdigit()) for x in (a, b)) or a + b == "":
         return 200, 0, size - 1

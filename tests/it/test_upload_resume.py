@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from harness import wait_for
-from registry_client import Raw, Registry, digest, error_of
+from registry_client import Raw, Registry, closing, digest, error_of
 
 
 def received(registry, location):
@@ -57,7 +57,7 @@ def test_lost_connection_in_a_monolithic_put(berth, registry, repo):
         data = os.urandom(size)
         location = registry.start(repo)
         with Raw(berth.url) as c:
-            c.send(f"PUT {location}?digest={digest(data)} HTTP/1.1\r\nHost: x\r\n"
+            c.send(f"PUT {closing(location, digest(data))} HTTP/1.1\r\nHost: x\r\n"
                    f"Content-Length: {size}\r\n\r\n")
             c.send(data[:size // 2])
         r = wait_for(lambda: (lambda a: a if a.status_code != 409 else None)(
@@ -71,7 +71,7 @@ def test_lost_connection_in_a_chunked_body(berth, registry, repo):
     data = os.urandom(5000)
     location = registry.start(repo)
     with Raw(berth.url) as c:
-        c.send(f"PUT {location}?digest={digest(data)} HTTP/1.1\r\nHost: x\r\n"
+        c.send(f"PUT {closing(location, digest(data))} HTTP/1.1\r\nHost: x\r\n"
                f"Transfer-Encoding: chunked\r\n\r\n1388\r\n")
         c.send(data + b"\r\n")  # no terminating chunk
     wait_for(lambda: registry.get(location).status_code == 204)

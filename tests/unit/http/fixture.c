@@ -367,6 +367,8 @@ void fixture_join(struct fixture *f)
 
 void fixture_stop(struct fixture *f)
 {
+    if (!f->server)
+        f->running = false;
     if (f->running) {
         http_server_stop(f->server);
         for (int i = 0; i < 64; i++) /* nobody waits at the gate any more */

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is left when the process dies or the disk fails at the worst moments. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fixture_sqlite.h"
+#include "os/fault.h"
+
+#include "base/banned.h"
+
+#define REPO S("team/app")
+
+static int setup(void **state)
+{
+    return fault_configure("") < 0 ? -1 : sqlite_fixture_setup(state);
+}
+
+static int teardown(void **state)
+{
+    (void)fault_configure("");
+    return sqlite_fixture_teardown(state);
+}
+
+/* --- errors: the group fails, nothing of it is there, and the next one succeeds --- */
+
+static void assert_absent(struct meta *m, const char *tag)
+{
+    struct meta_manifest got;
+    struct reference ref = ref_tag(tag);
+    struct error err = {0};
+    assert_int_equal(meta_manifest_get(m, REPO, &ref, false, &got, &err), -1);
+    assert_true(err.code == ERR_MANIFEST_UNKNOWN || err.code == ERR_NAME_UNKNOWN);
+}
+
+static void check_error(void **state, const char *spec, enum error_code code, bool is_there)
+{
+    struct meta *m = meta_of(state);
+    struct arena *a = arena_of(state);
+    struct image im = image_make(a, 1, HASH_SHA256);
+    struct meta_manifest_put in = put_of(a, REPO, &im, "v1");
+    struct meta_manifest_put_result out;
+    uint64_t epoch = meta_epoch(m, REPO);
+    assert_int_equal(fault_configure(spec), 0);
+    FAILS(code, meta_manifest_put(m, &in, a, &out, &err));
+    if (is_there)
+        assert_is(m, REPO, ref_tag("v1"), &im);
+    else
+        assert_absent(m, "v1");
+    /* Nobody knows for certain, so nobody may keep what they had. */
+    assert_int_not_equal(meta_epoch(m, REPO), epoch);
+    OK(meta_manifest_put(m, &in, a, &out, &err));
+    assert_int_equal(out.created, !is_there);
+    reopen(state);
+    assert_is(meta_of(state), REPO, ref_tag("v1"), &im);
+}
+
+static void test_error_at_commit(void **state)
+{
+    check_error(state, "meta.commit=EIO", ERR_UNKNOWN, false);
+}
+
+static void test_no_space_at_commit(void **state)
+{
+    check_error(state, "meta.commit=ENOSPC", ERR_NO_SPACE, false);
+}
+
+static void test_error_after_commit(void **state)
+{
+    check_error(state, "meta.committed=EIO", ERR_UNKNOWN, true);
+}
+
+static void test_error_at_begin(void **state)
+{
+    struct meta *m = meta_of(state);
+    assert_int_equal(fault_configure("meta.begin=EROFS"), 0);
+    FAILS(ERR_READ_ONLY, meta_upload_create(m, REPO, S("u"), HASH_SHA256, &err));
+    OK(meta_upload_create(m, REPO, S("u"), HASH_SHA256, &err));
+}
+
+/* --- a group of several --- */
+
+struct pusher {
+    struct meta *m;
+    char id[16];
+    int rc;
+    enum error_code code;
+    pthread_t thread;
+};
+
+static void *run_pusher(void *arg)
+{
+    struct pusher *p = arg;
+    struct error err = {0};
+    p->rc = meta_upload_create(p->m, REPO, slice_cstr(p->id), HASH_SHA256, &err);
+    p->code = err.code;
+    return NULL;
+}
+
+/* The first is held at its beginning, so that the others come together in the second group. */
+static void push_group(struct meta *m, struct pusher *p, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        p[i].m = m;
+        (void)snprintf(p[i].id, sizeof p[i].id, "u%u", i);
+        CHECK(pthread_create(&p[i].thread, NULL, run_pusher, &p[i]) == 0);
+        if (i == 0)
+            (void)usleep(50 * 1000);
+    }
+    for (unsigned i = 0; i < n; i++)
+        (void)pthread_join(p[i].thread, NULL);
+}
+
+static unsigned count_open(struct meta *m, unsigned n)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < n; i++) {
+        char id[16];
+        bool open = false;
+        (void)snprintf(id, sizeof id, "u%u", i);
+        OK(meta_upload_exists(m, slice_cstr(id), &open, &err));
+        found += open;
+    }
+    return found;
+}
+
+enum { GROUP = 6 };
+
+static void test_group_fails_together(void **state)
+{
+    struct pusher p[GROUP] = {0};
+    assert_int_equal(fault_configure("meta.begin=sleep300,meta.commit=ENOSPC@2"), 0);
+    push_group(meta_of(state), p, GROUP);
+    assert_int_equal(p[0].rc, 0);
+    for (unsigned i = 1; i < GROUP; i++) {
+        assert_int_equal(p[i].rc, -1);
+        assert_int_equal(p[i].code, ERR_NO_SPACE);
+    }
+    assert_int_equal(count_open(meta_of(state), GROUP), 1);
+    push_group(meta_of(state), p, GROUP);
+    assert_int_equal(p[0].code, ERR_CONFLICT);
+    for (unsigned i = 1; i < GROUP; i++)
+        assert_int_equal(p[i].rc, 0);
+}
+
+/* --- death --- */
+
+/* Runs fn in a child with these faults, on the closed database of the fixture. Its wait status. */
+static int in_child(void **state, const char *spec, int (*fn)(struct meta *m, int fd), int fd)
+{
+    struct meta_fixture *f = *state;
+    meta_close(f->m);
+    f->m = NULL;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct meta *m = f->open(f);
+        _exit(m && fault_configure(spec) == 0 ? fn(m, fd) : 99);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    f->m = f->open(f);
+    assert_non_null(f->m);
+    return status;
+}
+
+static int child_group(struct meta *m, int fd)
+{
+    struct pusher p[GROUP] = {0};
+    (void)fd;
+    push_group(m, p, GROUP);
+    return 0;
+}
+
+static void check_killed(void **state, const char *spec, unsigned want)
+{
+    int status = in_child(state, spec, child_group, -1);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(count_open(meta_of(state), GROUP), want);
+}
+
+static void test_killed_before_commit(void **state)
+{
+    check_killed(state, "meta.begin=sleep300,meta.commit=kill@2", 1);
+}
+
+static void test_killed_after_commit(void **state)
+{
+    check_killed(state, "meta.begin=sleep300,meta.committed=kill@2", GROUP);
+}
+
+static void test_killed_at_begin(void **state)
+{
+    check_killed(state, "meta.begin=kill", 0);
+}
+
+/* Pushes one after the other and says on the pipe which have been acknowledged. */
+static int child_stream(struct meta *m, int fd)
+{
+    for (unsigned char i = 0; i < 100; i++) {
+        char id[16];
+        struct error err;
+        (void)snprintf(id, sizeof id, "u%u", i);
+        if (meta_upload_create(m, REPO, slice_cstr(id), HASH_SHA256, &err) < 0 ||
+            write(fd, &i, 1) != 1)
+            return 1;
+    }
+    return 0;
+}
+
+/* reliability.md, part 3: what was acknowledged is there, whenever the process dies; and at most
+ * the one that was on its way besides. */
+static void test_acknowledged_is_durable(void **state)
+{
+    static const char *const points[] = {"meta.begin", "meta.commit", "meta.committed"};
+    for (unsigned round = 0; round < 12; round++) {
+        char spec[64];
+        unsigned char acked[128];
+        int fds[2];
+        struct meta_fixture *f = *state;
+        if (round > 0) {
+            assert_int_equal(teardown(state), 0);
+            assert_int_equal(setup(state), 0);
+            f = *state;
+        }
+        assert_non_null(f->m);
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        (void)snprintf(spec, sizeof spec, "%s=kill@%u", points[round % 3], 1 + round * 7);
+        int status = in_child(state, spec, child_stream, fds[1]);
+        assert_true(WIFSIGNALED(status));
+        (void)close(fds[1]);
+        ssize_t n = read(fds[0], acked, sizeof acked);
+        (void)close(fds[0]);
+        assert_true(n >= 0);
+        unsigned there = count_open(meta_of(state), 100);
+        assert_int_equal(n, round * 7);
+        assert_int_equal(there, (unsigned)n + (round % 3 == 2));
+    }
+}
+
+/* --- a full disk --- */
+
+/* Pushes blobs of 32 KiB until one fails; how many succeeded, or -1 when the error is wrong. */
+static int fill(struct meta *m, unsigned from)
+{
+    char bytes[32 * 1024];
+    for (unsigned i = 0; i < 1000; i++) {
+        struct error err = {0};
+        struct digest d;
+        (void)memset(bytes, (int)i, sizeof bytes);
+        unsigned n = from + i;
+        memcpy(bytes, &n, sizeof n);
+        struct slice s = {bytes, sizeof bytes};
+        digest_of(HASH_SHA256, s, &d);
+        if (meta_blob_commit(m, REPO, &d, s.n, &s, SLICE_NONE, &err) < 0) {
+            if (err.code == ERR_NO_SPACE)
+                return (int)i;
+            (void)fprintf(stderr, "# %s\n", err.message);
+            return -1;
+        }
+    }
+    return -1;
+}
+
+static int child_file_size(struct meta *m, int fd)
+{
+    struct rlimit limit;
+    struct meta_stats st;
+    struct error err;
+    (void)fd;
+    (void)sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    if (getrlimit(RLIMIT_FSIZE, &limit) < 0)
+        return 1;
+    limit.rlim_cur = 1024 * 1024;
+    if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
+        return 2;
+    int n = fill(m, 0);
+    if (n < 5)
+        return 3;
+    /* It goes on answering, and refuses again without getting stuck. */
+    if (meta_stats_get(m, &st, &err) < 0 || st.blobs != (unsigned)n || meta_ping(m, &err) < 0)
+        return 4;
+    if (fill(m, 1000) < 0)
+        return 5;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
+        return 6;
+    if (meta_upload_create(m, REPO, S("after"), HASH_SHA256, &err) < 0)
+        return 7;
+    meta_close(m);
+    return 0;
+}
+
+static void test_file_size_limit(void **state)
+{
+    bool open = false;
+    int status = in_child(state, "", child_file_size, -1);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    OK(meta_upload_exists(meta_of(state), S("after"), &open, &err));
+    assert_true(open);
+    assert_int_equal(sqlite_fixture_number(state, "SELECT count(*) FROM pragma_integrity_check "
+                                                  "WHERE integrity_check <> 'ok'"),
+                     0);
+}
+
+/* On a file system of 2 MiB of our own. 77: not allowed to mount one. */
+static int full_disk(const char *dir)
+{
+    struct meta *m = NULL;
+    struct error err;
+    struct meta_stats st;
+    char path[4096], ballast[4096];
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", dir, "tmpfs", 0, "size=2m") < 0)
+        return 77;
+    (void)snprintf(path, sizeof path, "%s/berth.db", dir);
+    (void)snprintf(ballast, sizeof ballast, "%s/ballast", dir);
+    int fd = open(ballast, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 || posix_fallocate(fd, 0, 512 * 1024) != 0)
+        return 1;
+    if (meta_sqlite_open(path, 2, NULL, &m, &err) < 0)
+        return 2;
+    int n = fill(m, 0);
+    if (n < 5)
+        return 3;
+    if (meta_stats_get(m, &st, &err) < 0 || st.blobs != (unsigned)n)
+        return 4;
+    if (fill(m, 1000) < 0)
+        return 5;
+    if (unlink(ballast) < 0 || close(fd) < 0)
+        return 6;
+    if (meta_upload_create(m, REPO, S("after"), HASH_SHA256, &err) < 0)
+        return 7;
+    meta_close(m);
+    if (meta_sqlite_open(path, 2, NULL, &m, &err) < 0)
+        return 8;
+    if (meta_stats_get(m, &st, &err) < 0 || st.blobs < (unsigned)n || st.uploads != 1)
+        return 9;
+    meta_close(m);
+    return 0;
+}
+
+static void test_full_disk(void **state)
+{
+    struct meta_fixture *f = *state;
+    const char *dir = arena_printf(f->a, "%s/full", f->dir);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    meta_close(f->m);
+    f->m = NULL;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(full_disk(dir));
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    f->m = f->open(f);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_error_at_commit),
+        TEST(test_no_space_at_commit),
+        TEST(test_error_after_commit),
+        TEST(test_error_at_begin),
+        TEST(test_group_fails_together),
+        TEST(test_killed_before_commit),
+        TEST(test_killed_after_commit),
+        TEST(test_killed_at_begin),
+        TEST(test_acknowledged_is_durable),
+        TEST(test_file_size_limit),
+        TEST(test_full_disk),
+    };
+    return cmocka_run_group_tests_name("meta_fault", tests, NULL, NULL);
+}
