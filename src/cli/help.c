@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,7 +35,8 @@ static int run(int argc, char **argv)
         return help_options(argc, argv);
     buf_init(&b, 1024 * 1024);
     if (argc > 1) {
-        const struct command *c = command_find(argv[1]);
+        bool itself = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0;
+        const struct command *c = itself ? &command_help : command_find(argv[1]);
         if (!c) {
             fprintf(stderr, "berth: there is no command \"%s\"; `berth help` lists them\n",
                     argv[1]);

@@ -46,13 +46,13 @@ void conn_close(struct conn *c)
         return;
     CHECK(c->depth > 0);
     c->closed = true;
+    c->codec->gone(c); /* first, so that a step knows no later than the peer */
     timer_clear(c->l->loop, &c->timer);
     loop_del(c->l->loop, &c->io);
     c->top->ops->close(c->top);
     admission_leave(&c->l->server->admission, c->unix_peer ? NULL : &c->ip);
     if (c->l->server->m.connections)
         metric_add(c->l->server->m.connections, -1);
-    c->codec->gone(c);
 }
 
 static void conn_event(struct loop_io *io, unsigned ready)

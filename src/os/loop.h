@@ -52,7 +52,7 @@ void loop_post(struct loop *l, struct task *t);
  * error), in every turn until the io is removed. */
 int loop_add(struct loop *l, struct loop_io *io, unsigned interest, struct error *err);
 void loop_mod(struct loop *l, struct loop_io *io,
-              unsigned interest);                  /* no system call when nothing changes */
+              unsigned interest); /* no system call when nothing changes */
 /* Before the descriptor is closed. Nothing for a (zero-initialised) io that is not registered. */
 void loop_del(struct loop *l, struct loop_io *io);
 

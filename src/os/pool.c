@@ -12,10 +12,10 @@
 
 enum { MAGIC = 0x504f4f4c, NAME_MAX_BYTES = 15 };
 
-/* Each worker sleeps on a condition of its own, on a stack of idle workers: a post wakes exactly
- * one, the one that went to sleep last (whose stack and cache are warm), and makes no system call
- * when none sleeps. A woken worker is off the stack at once, so that the next post wakes another.
- */
+/* Each worker sleeps on a condition of its own, on a stack of idle workers: a post wakes at most
+ * one, the one that went to sleep last (whose stack and cache are warm). It wakes none when none
+ * sleeps, nor when as many as there are tasks are already waking up: each of them takes one, unless
+ * a worker that is awake was faster. */
 struct worker {
     struct pool *pool;
     struct worker *next_idle;
@@ -32,7 +32,7 @@ struct pool {
 
     pthread_mutex_t lock; /* guards all below */
     struct task *head, **tail;
-    unsigned depth, busy;
+    unsigned depth, busy, waking; /* waking: off the stack, not running yet */
     struct worker *idle;
     bool stopping;
 
@@ -72,6 +72,7 @@ static void *work(void *arg)
             p->idle = w;
             while (w->idle) /* whoever takes it off the stack clears this */
                 pthread_cond_wait(&w->wake, &p->lock);
+            p->waking--;
         }
     }
     pthread_mutex_unlock(&p->lock);
@@ -84,6 +85,7 @@ static struct worker *idle_pop(struct pool *p)
     if (w) {
         p->idle = w->next_idle;
         w->idle = false;
+        p->waking++;
     }
     return w;
 }
@@ -166,7 +168,7 @@ static bool post(struct pool *p, struct task *t, bool bounded)
     *p->tail = t;
     p->tail = &t->next;
     p->depth++;
-    struct worker *w = idle_pop(p);
+    struct worker *w = p->depth > p->waking ? idle_pop(p) : NULL;
     pthread_mutex_unlock(&p->lock);
     if (w)
         pthread_cond_signal(&w->wake); /* unlocked: the woken thread finds the lock free */

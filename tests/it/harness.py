@@ -58,10 +58,10 @@ class Berth:
     """One server. `data` outlives it, so that a restart finds what was acknowledged."""
 
     def __init__(self, base, options=None, env=None, kind="test", nofile=None, start=True,
-                 addr="127.0.0.1:0", config=None):
+                 addr="127.0.0.1:0", config=None, data=None):
         self.base = Path(base)
         self.base.mkdir(parents=True, exist_ok=True)
-        self.data = self.base / "data"
+        self.data = Path(data) if data else self.base / "data"
         self.options = dict(options or {})
         self.env = dict(env or {})
         self.bin = binary(kind)

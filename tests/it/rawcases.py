@@ -540,8 +540,9 @@ for name, data in {"nothing": b"", "method": b"GET", "line": b"GET /v2/ HTTP/1.1
                    "no-last-crlf": put(CHUNKED, b"5\r\nhello\r\n0\r\n")}.items():
     refuse("eof", name, data, {SILENT, 400}, eof=True)
 refuse("eof", "after-a-request", req(), 200, eof=True)
-refuse("eof", "after-a-body", put(b"Content-Length: 5\r\n", b"hello"), 400, code="MANIFEST_INVALID",
-       eof=True)
+# Who shuts down while a request is being worked on has left, or has not: either may be assumed.
+refuse("eof", "after-a-body", put(b"Content-Length: 5\r\n", b"hello"), {SILENT, 400}, eof=True)
+
 
 # ---- Delivery ------------------------------------------------------------------------------------
 

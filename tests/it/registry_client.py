@@ -187,6 +187,23 @@ class Registry:
         return self.get(f"/v2/{repo}/referrers/{dgst}", params=params)
 
 
+class _Stream:
+    """What http.client reads a response from: it may read ahead, the next response goes on there,
+    and the end of a response closes nothing."""
+
+    def __init__(self, sock):
+        self.file = sock.makefile("rb")
+
+    def makefile(self, _mode):
+        return self
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def close(self):
+        return None
+
+
 class Raw:
     """A connection whose bytes the test writes itself."""
 
@@ -197,6 +214,7 @@ class Raw:
             address = (parts.hostname, parts.port)
         self.sock = socket.create_connection(address, timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.stream = _Stream(self.sock)
 
     def __enter__(self):
         return self
@@ -216,7 +234,7 @@ class Raw:
 
     def response(self, method="GET"):
         """(status, headers, body), or None when the server closed without a word."""
-        r = http.client.HTTPResponse(self.sock, method=method)
+        r = http.client.HTTPResponse(self.stream, method=method)
         try:
             r.begin()
         except (http.client.RemoteDisconnected, ConnectionResetError):
@@ -226,16 +244,17 @@ class Raw:
     def closed(self):
         """Does the server close now?"""
         try:
-            return self.sock.recv(1) == b""
+            return self.stream.file.read(1) == b""
         except ConnectionResetError:
             return True
 
     def abort(self):
         """Closes with a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.sock.close()
+        self.close()
 
     def close(self):
+        self.stream.file.close()
         self.sock.close()
 
 

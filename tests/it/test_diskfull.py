@@ -141,12 +141,13 @@ def small_disk():
 
 def test_a_real_full_disk(fresh_berth, small_disk):
     """Until nothing fits any more; then space returns."""
-    server = fresh_berth(options={"storage.filesystem.rootdirectory": str(small_disk / "data")})
+    server = fresh_berth(data=small_disk / "data")
     registry = Registry(server.url)
     first = os.urandom(1_000_000)
     registry.push_blob("a", first)
     body = registry.push_image("a", "t")
     filler = small_disk / "filler"
+    filler.write_bytes(bytes(20_000_000))
     failed = None
     for k in range(60):
         data = os.urandom(1_000_000)
@@ -155,8 +156,11 @@ def test_a_real_full_disk(fresh_berth, small_disk):
             break
     assert failed is not None, "60 MB cannot fit on 48 MiB"
     clean_failure(failed)
+    # What could not be completed gives its space back.
+    held = sum((server.data / "uploads" / name).stat().st_size for name in server.stages())
+    assert held < 100_000, f"{held} bytes of failed uploads are kept on a full disk"
     # Take the last bytes too, so that the database has none either.
-    with open(filler, "wb", buffering=0) as f:
+    with open(filler, "ab", buffering=0) as f:
         try:
             while f.write(bytes(1 << 16)):
                 pass

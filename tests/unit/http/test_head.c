@@ -352,6 +352,13 @@ static void test_bad(void **state)
     check_table(bad_lines, 400);
     check_table(bad_fields, 400);
     check_table(bad_framing, 400);
+    /* In the middle of eight bytes that are looked at together. */
+    assert_int_equal(status_str("GET / HTTP/1.1\r\n" HOST "X: abcdefghij\x7f"
+                                "abcdefghijklmnop\r\n\r\n"),
+                     400);
+    assert_int_equal(status_str("GET / HTTP/1.1\r\n" HOST "X: abcdefghij\x1f"
+                                "abcdefghijklmnop\r\n\r\n"),
+                     400);
     assert_int_equal(status_of("GET /\0 HTTP/1.1\r\n" HOST "\r\n", 27), 400);
     assert_int_equal(status_of("GET / HTTP/1.1\r\nX: \0\r\n", 22), 400);
     assert_int_equal(status_of("\0GET", 4), 400);

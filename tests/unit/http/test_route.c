@@ -338,6 +338,16 @@ static void test_tables(void **state)
     route_match(turned, 2, HTTP_HEAD, SLICE_LIT("/h"), &m);
     assert_string_equal(m.route->name, "head");
     assert_int_equal(m.allowed, BIT(HEAD) | BIT(GET) | BIT(OPTIONS));
+    /* The order of the rows says nothing about which pattern is meant. */
+    static const struct route specific_first[] = {
+        {.name = "uploads", .method = HTTP_POST, .pattern = "/v2/<name>/blobs/uploads/"},
+        {.name = "blob", .method = HTTP_GET, .pattern = "/v2/<name>/blobs/<digest>"},
+    };
+    route_match(specific_first, 2, HTTP_GET, SLICE_LIT("/v2/a/blobs/uploads"), &m);
+    assert_null(m.route);
+    assert_int_equal(m.allowed, BIT(POST) | BIT(OPTIONS));
+    route_match(specific_first, 2, HTTP_GET, SLICE_LIT("/v2/a/blobs/b"), &m);
+    assert_string_equal(m.route->name, "blob");
 }
 
 int main(void)

@@ -287,24 +287,31 @@ static void test_progress_is_no_stall(void **state)
     close(fd);
 }
 
-static void small_buffers(int fd)
+
+static int unconnected(struct sockaddr_in *in)
 {
-    int n = 4096;
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof n);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval tv = {10, 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+    *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)f.port)};
+    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return fd;
 }
 
 static void test_slow_reader(void **state)
 {
     (void)state;
-    f.config.limits.write_stall_ms = 200;
+    f.config.limits.write_stall_ms = 500;
     fixture_start(&f);
-    int fd = client(&f);
-    small_buffers(fd);
+    struct sockaddr_in in;
+    int fd = unconnected(&in), n_buf = 32 * 1024;
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n_buf, sizeof n_buf);
+    assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof in), 0);
     send_text(fd, "GET /v2/file HTTP/1.1\r\nHost: a\r\n\r\n");
     char *p = malloc(65536);
     size_t n = 0;
-    for (int i = 0; i < 20; i++) { /* slow for longer than the limit, but it goes on */
-        ssize_t got = recv(fd, p, 65536, 0);
+    for (int i = 0; i < 60; i++) { /* slow for longer than the limit, but it goes on */
+        ssize_t got = recv(fd, p, 4096, 0);
         assert_true(got > 0);
         n += (size_t)got;
         sleep_ms(20);
@@ -318,10 +325,11 @@ static void test_slow_reader(void **state)
     }
     close(fd);
     /* One that does not read at all is cut off. */
-    fd = client(&f);
-    small_buffers(fd);
+    fd = unconnected(&in);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n_buf, sizeof n_buf);
+    assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof in), 0);
     send_text(fd, "GET /v2/file HTTP/1.1\r\nHost: a\r\n\r\n");
-    sleep_ms(600);
+    sleep_ms(1200);
     wait_log("\"cause\":\"the client left while the response was being sent\"");
     close(fd);
     free(p);
@@ -386,16 +394,6 @@ static void test_connections_per_ip(void **state)
     f.config.limits.connections_per_ip = 2;
     fixture_start(&f);
     limit_holds("berth_http_rejected_total{reason=\"connections_per_ip\"} 1\n");
-}
-
-static int unconnected(struct sockaddr_in *in)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval tv = {10, 0};
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-    *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)f.port)};
-    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return fd;
 }
 
 /* No descriptor can be made any more; returns the limit to restore. */

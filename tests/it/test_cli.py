@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line apart from serving: version, help, usage errors, the configuration file, and the
+reference page that is made from the option table."""
+
+import os
+import subprocess
+
+import pytest
+import requests
+
+from harness import TOP, binary
+
+
+def run(*args, **kw):
+    env = {**os.environ, **kw.pop("env", {})}
+    return subprocess.run([binary(), *args], capture_output=True, text=True, timeout=60, env=env, **kw)
+
+
+def test_version():
+    r = run("version")
+    assert r.returncode == 0
+    assert r.stdout.startswith("berth ") and r.stdout.count("\n") == 1
+    assert run("--version").stdout == r.stdout
+
+
+def test_help_lists_every_command():
+    r = run("help")
+    assert r.returncode == 0
+    for command in ("serve", "version", "help"):
+        assert f"  {command} " in r.stdout
+        assert f"usage: berth {command}" in run("help", command).stdout
+        assert f"usage: berth {command}" in run(command, "--help").stdout
+    assert run().stdout == r.stdout
+
+
+def test_option_reference_is_up_to_date():
+    page = run("help", "options", "--markdown").stdout
+    assert page == (TOP / "docs/options.md").read_text(), \
+        "docs/options.md is stale: berth help options --markdown > docs/options.md"
+    assert "--http.addr" in run("help", "serve").stdout
+
+
+@pytest.mark.parametrize("args, words", [
+    (("frobnicate",), "there is no command"),
+    (("help", "frobnicate"), "there is no command"),
+    (("serve", "--no.such=1"), "there is no option --no.such"),
+    (("serve", "--http.addr"), "needs a value"),
+    (("serve", "--log.level=loud"), "error|warn|info|debug"),
+    (("serve", "--http.timeouts.head=10"), "duration"),
+    (("serve", "/nonexistent.yml"), "/nonexistent.yml"),
+    (("serve", "a.yml", "b.yml"), "one configuration file at most"),
+])
+def test_usage_errors_say_what_to_do(args, words):
+    r = run(*args)
+    assert r.returncode == 2
+    assert words in r.stderr
+    assert r.stdout == ""
+
+
+@pytest.mark.parametrize("address, words", [
+    ("127.0.0.1", "127.0.0.1"), ("127.0.0.1:99999", "99999"), ("nonsense:port", "nonsense"),
+    ("unix:/nonexistent/dir/sock", "/nonexistent/dir/sock"),
+])
+def test_bad_addresses(tmp_path, address, words):
+    r = run("serve", f"--http.addr={address}", f"--storage.filesystem.rootdirectory={tmp_path}/d")
+    assert r.returncode == 1
+    assert words in r.stderr
+
+
+def test_file_environment_and_flag_in_that_order(fresh_berth, tmp_path):
+    config = tmp_path / "config.yml"
+    config.write_text("version: 0.1\nstorage:\n  delete:\n    enabled: false\nlog:\n  level: warn\n"
+                      "http:\n  headers:\n    X-A: [b]\n")
+    unset = {"storage.delete.enabled": None, "log.level": None}
+    server = fresh_berth(config=str(config), options=unset)
+    r = requests.delete(f"{server.url}/v2/a/manifests/x", timeout=10)
+    assert r.status_code == 405 and "switched off" in r.json()["errors"][0]["detail"]
+    assert '"key":"http.headers.X-A"' in server.log()
+    server.stop()
+    by_env = fresh_berth(config=str(config), options=unset,
+                         env={"REGISTRY_STORAGE_DELETE_ENABLED": "true"})
+    r = requests.delete(f"{by_env.url}/v2/a/manifests/x", timeout=10)
+    assert r.status_code == 404
+    by_flag = fresh_berth(config=str(config), options={"storage.delete.enabled": "false"},
+                          env={"REGISTRY_STORAGE_DELETE_ENABLED": "true"})
+    r = requests.delete(f"{by_flag.url}/v2/a/manifests/x", timeout=10)
+    assert r.status_code == 405
+
+
+def test_data_directory_that_cannot_be_used(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    r = run("serve", "--http.addr=127.0.0.1:0", f"--storage.filesystem.rootdirectory={file}/d")
+    assert r.returncode == 1
+    assert str(file) in r.stderr
+
+
+def test_faults_are_refused_by_a_build_without_them(tmp_path):
+    if os.environ.get("BERTH_RELEASE_BIN") is None and not (TOP / "build-gcc/src/cli/berth").exists():
+        pytest.skip("no build without fault points here")
+    r = subprocess.run([binary("release"), "serve", f"--storage.filesystem.rootdirectory={tmp_path}/d"],
+                       capture_output=True, text=True, timeout=60,
+                       env={**os.environ, "BERTH_FAULTS": "stage.sync=EIO"})
+    assert r.returncode == 2 and "BERTH_FAULTS" in r.stderr
