@@ -93,7 +93,7 @@ static void job_work(struct task *t)
     CHECK(s->r.magic == REQUEST_MAGIC);
     b->rc = s->r.sink->write(&s->r, b->job->p, b->job->n, b->err);
     b->task.fn = job_back;
-    loop_post(s->l->loop, &b->task);
+    http_loop_post(s->l, &b->task);
 }
 
 static void job_submit(struct stream *s)

@@ -120,6 +120,7 @@ struct http_loop {
     char date[30];
     char id_prefix[17];
     uint64_t id_next;
+    atomic_uint posting; /* workers inside http_loop_post */
 };
 
 /* What a codec does for a connection (h1.c; HTTP/2 later). */
@@ -243,6 +244,14 @@ static inline struct stream *stream_of(struct request *r)
 struct arena *http_loop_arena(struct http_loop *l);
 void http_loop_arena_back(struct http_loop *l, struct arena *a);
 const char *http_loop_date(struct http_loop *l);
+/* From a worker: gives a task back. The loop may be done with the task, and even with its work,
+ * before loop_post returns; the count keeps the loop's memory until then. */
+static inline void http_loop_post(struct http_loop *l, struct task *t)
+{
+    atomic_fetch_add_explicit(&l->posting, 1, memory_order_relaxed);
+    loop_post(l->loop, t);
+    atomic_fetch_sub_explicit(&l->posting, 1, memory_order_release);
+}
 /* Ends the drain or the loop when nothing is left; call after a connection or stream went. */
 void http_loop_quiet(struct http_loop *l);
 struct site_state *http_server_site(struct http_server *s, const struct http_site *site);

@@ -141,11 +141,6 @@ static bool advance_head(struct conn *c)
     size_t n = h1_avail(h);
     if (n == 0)
         return false;
-    if (h->in[h->in_at] == 0x16) {
-        /* A TLS ClientHello: clients try TLS first and fall back when it is closed at once. */
-        conn_close(c);
-        return false;
-    }
     struct error err;
     int64_t len = http_head_scan(h->in + h->in_at, n, &h->scan, &err);
     if (len > 0) {

@@ -292,6 +292,10 @@ int http_server_run(struct http_server *s, struct error *err)
     loop_thread(&s->loops[0]);
     for (unsigned i = 1; i < started; i++)
         CHECK(pthread_join(s->loops[i].thread, NULL) == 0);
+    for (unsigned i = 0; i < s->n_loops; i++) {
+        while (atomic_load_explicit(&s->loops[i].posting, memory_order_acquire))
+            (void)sched_yield();
+    }
     locals_close(s);
     return rc ? error_sys(err, rc, "start the thread of loop %u", started) : 0;
 }

@@ -171,7 +171,7 @@ static void step_work(struct task *t)
     CHECK(s->r.magic == REQUEST_MAGIC);
     s->result = s->step(&s->r);
     s->task.fn = step_back;
-    loop_post(s->l->loop, &s->task);
+    http_loop_post(s->l, &s->task);
 }
 
 static bool step_post(struct stream *s, enum pool_id pool, step_fn fn)

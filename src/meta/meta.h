@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metadata: what exists, who refers to whom. One interface; SQLite behind it now, PostgreSQL later.
- * tests/unit/meta_conformance.c is what a backend has to pass. All calls block (a worker's step,
- * never a loop) and are thread-safe. A call that changes something returns 0 only when the change
- * is durable.
+ * tests/unit/meta/meta_conformance.h is what a backend has to pass. All calls block (a worker's
+ * step, never a loop) and are thread-safe. A call that changes something returns 0 only when the
+ * change is durable.
  *
  * Names, tags and digests are validated before they get here. Out-structs are filled in the given
  * arena. */
@@ -108,8 +108,8 @@ struct meta_pending {
 };
 
 struct meta_stats {
-    uint64_t repositories, manifests, tags, blobs, uploads;
-    uint64_t blob_bytes; /* live blobs, bytes */
+    uint64_t repositories, manifests, tags, blobs, uploads; /* live blobs, open uploads */
+    uint64_t blob_bytes;                                    /* live blobs, bytes */
 };
 
 /* One backend: every callback is required. `self` is what open returned. */
@@ -195,6 +195,7 @@ static inline uint64_t meta_epoch(struct meta *m, struct slice repo)
 
 /* --- uploads: an id is unique over all repositories; every call also names the repository, and one
  * that differs is "unknown" --- */
+/* ERR_CONFLICT when the id is taken. */
 static inline int meta_upload_create(struct meta *m, struct slice repo, struct slice id,
                                      enum hash_alg alg, struct error *err)
 {
@@ -249,8 +250,9 @@ static inline int meta_blob_lease(struct meta *m, struct slice repo, const struc
     return m->ops->blob_lease(m, repo, d, err);
 }
 /* Step 5 of a push: the row becomes pending with a lease (absent: inserted; deleting: pending with
- * epoch + 1; pending: shared, lease extended) and *live is false; or it is live already: *live is
- * true when the size agrees, ERR_DIGEST_INVALID when it does not. *epoch is the row's epoch. */
+ * epoch + 1; pending: shared, lease extended, and epoch + 1 when meta_blob_pending() would list it,
+ * so that recovery lets go of it) and *live is false; or it is live already: *live is true when the
+ * size agrees. ERR_DIGEST_INVALID when it does not. *epoch is the row's epoch. */
 static inline int meta_blob_pend(struct meta *m, const struct digest *d, uint64_t size, bool *live,
                                  int64_t *epoch, struct error *err)
 {
@@ -260,7 +262,8 @@ static inline int meta_blob_pend(struct meta *m, const struct digest *d, uint64_
  * is empty) is a tombstone; all in one durable transaction. With `bytes` (at most META_INLINE_MAX)
  * they are kept in the database and no pend is needed. Live already with the same size is fine:
  * whichever place it is in stays. The repository is made when it is new. ERR_BLOB_UPLOAD_UNKNOWN
- * when upload_id has no open upload in this repository. */
+ * when upload_id has no open upload in this repository, ERR_DIGEST_INVALID when the size is another
+ * one, ERR_CONFLICT without bytes when the blob is not pending any more (push again). */
 static inline int meta_blob_commit(struct meta *m, struct slice repo, const struct digest *d,
                                    uint64_t size, const struct slice *bytes, struct slice upload_id,
                                    struct error *err)

@@ -42,7 +42,7 @@ static const char settings_all[] = "PRAGMA foreign_keys = ON;"
                                    "PRAGMA recursive_triggers = OFF;";
 static const char settings_reader[] = "PRAGMA query_only = ON;"
                                       "PRAGMA cache_size = -512;";
-static const char settings_writer[] = "PRAGMA page_size = 16384;"
+static const char settings_writer[] = "PRAGMA page_size = 4096;"
                                       "PRAGMA journal_mode = WAL;"
                                       "PRAGMA journal_size_limit = 16777216;"
                                       "PRAGMA cache_size = -2048;";

@@ -13,8 +13,8 @@
 
 #include "base/banned.h"
 
-/* The one global of this layer that changes: time belongs to the process, and so does shifting it.
- * Zero outside tests. */
+/* Zero outside tests.
+ * lint: globals: time belongs to the process, and so does shifting it */
 static _Atomic int64_t wall_shift;
 
 static uint64_t read_ns(clockid_t clock)

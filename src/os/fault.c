@@ -36,12 +36,14 @@ struct rule {
     uint64_t passed; /* passages so far */
 };
 
-/* Fault injection belongs to the process, like the environment variable that it comes from. There
- * is none of this in a build that is shipped. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct rule rules[RULES_MAX];
-static unsigned rule_count;
-static atomic_bool any;
+/* There is none of this in a build that is shipped.
+ * lint: globals: faults belong to the process, like the environment variable they come from */
+static struct {
+    pthread_mutex_t lock; /* guards rules and count */
+    struct rule rules[RULES_MAX];
+    unsigned count;
+    atomic_bool any; /* count > 0, for who does not want to take the lock */
+} faults = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *const points[] = {
 #define POINT_NAME(name, meaning) name,
@@ -149,12 +151,12 @@ static int replace_rules(const char *spec)
             return -1;
         n++;
     }
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&faults.lock);
     if (n)
-        memcpy(rules, parsed, n * sizeof parsed[0]);
-    rule_count = n;
-    pthread_mutex_unlock(&lock);
-    atomic_store(&any, n > 0);
+        memcpy(faults.rules, parsed, n * sizeof parsed[0]);
+    faults.count = n;
+    pthread_mutex_unlock(&faults.lock);
+    atomic_store(&faults.any, n > 0);
     return 0;
 }
 
@@ -171,9 +173,9 @@ static bool matches(const struct rule *r, const char *point, bool after)
 static bool due(const char *point, bool after, struct rule *out)
 {
     bool found = false;
-    pthread_mutex_lock(&lock);
-    for (unsigned i = 0; i < rule_count; i++) {
-        struct rule *r = &rules[i];
+    pthread_mutex_lock(&faults.lock);
+    for (unsigned i = 0; i < faults.count; i++) {
+        struct rule *r = &faults.rules[i];
         if (!matches(r, point, after))
             continue;
         r->passed++;
@@ -182,7 +184,7 @@ static bool due(const char *point, bool after, struct rule *out)
             found = true;
         }
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&faults.lock);
     return found;
 }
 
@@ -197,7 +199,7 @@ int fault_check(const char *point, int after)
 {
     struct rule r = {0};
     CHECK(find_point(slice_cstr(point)));
-    if (!atomic_load_explicit(&any, memory_order_relaxed) || !due(point, after != 0, &r))
+    if (!atomic_load_explicit(&faults.any, memory_order_relaxed) || !due(point, after != 0, &r))
         return 0;
     switch (r.action) {
     case FAIL:

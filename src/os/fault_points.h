@@ -34,7 +34,7 @@
     X("meta.committed", "the group is durable, nobody was told yet")                             \
     X("manifest.put", "before the transaction of a manifest")                                    \
     X("manifest.done", "after it, the answer not yet given")                                     \
-    X("config.read", "read the configuration file")                                                                    \
+    X("config.read", "read the configuration file")                                              \
     X("loop.random", "random bytes")                                                             \
     X("net.accept", "accept a connection")
 

@@ -310,6 +310,53 @@ static void test_broken_schema(void **state)
     FAILS(ERR_UNKNOWN, meta_referrers(m, REPO, S("x"), SLICE_NONE, SLICE_NONE, 1, a, &refs, &err));
 }
 
+static int64_t setting(struct sqdb *db, const char *sql)
+{
+    int64_t n = -1;
+    assert_int_equal(sqdb_number(db, sql, &n, NULL), 1);
+    return n;
+}
+
+/* What the promise of durability rests on; a kill of the process would not show the difference. */
+static void test_settings(void **state)
+{
+    for (unsigned mode = SQDB_WRITER; mode <= SQDB_READER; mode++) {
+        struct sqdb *db = NULL;
+        OK(sqdb_open(sqlite_fixture_path(state), mode, &db, &err));
+        assert_int_equal(setting(db, "PRAGMA synchronous"), 2); /* FULL */
+        assert_int_equal(setting(db, "PRAGMA foreign_keys"), 1);
+        assert_int_equal(setting(db, "PRAGMA temp_store"), 2); /* memory */
+        assert_int_equal(setting(db, "PRAGMA mmap_size"), 0);
+        assert_int_equal(setting(db, "PRAGMA query_only"), mode == SQDB_READER);
+        assert_int_equal(setting(db, "PRAGMA page_size"), 4096);
+        sqdb_close(db);
+    }
+}
+
+/* The checkpoint that cuts the log waits for a reader, though not for long. */
+static void test_checkpoint(void **state)
+{
+    struct sqdb *db = NULL, *reader = NULL;
+    const char *path = sqlite_fixture_path(state);
+    const char *wal = arena_printf(arena_of(state), "%s-wal", path);
+    struct stat st;
+    OK(sqdb_open(path, SQDB_WRITER, &db, &err));
+    OK(sqdb_open(path, SQDB_READER, &reader, &err));
+    OK(sqdb_exec(reader, "BEGIN", &err));
+    assert_int_equal(setting(reader, "SELECT count(*) FROM repositories"), 0);
+    push_blob(meta_of(state), REPO, 1);
+    FAILS(ERR_UNAVAILABLE, sqdb_checkpoint(db, false, &err));
+    OK(sqdb_checkpoint(db, true, &err));
+    OK(sqdb_exec(reader, "COMMIT", &err));
+    OK(sqdb_checkpoint(db, false, &err));
+    assert_int_equal(stat(wal, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    push_blob(meta_of(state), REPO, 2);
+    assert_int_equal(setting(reader, "SELECT count(*) FROM blobs"), 2);
+    sqdb_close(reader);
+    sqdb_close(db);
+}
+
 /* Who may read the file may read everything. */
 static void test_mode(void **state)
 {
@@ -417,10 +464,11 @@ int main(void)
         TEST(test_lookup_cost),  TEST(test_deleting),       TEST(test_grace),
         TEST(test_payloads),     TEST(test_counts),         TEST(test_damage),
         TEST(test_mode),         TEST(test_open_fails),     TEST(test_broken_schema),
-        TEST(test_reader_fails), TEST(test_log_is_bounded),
+        TEST(test_reader_fails), TEST(test_log_is_bounded), TEST(test_settings),
+        TEST(test_checkpoint),
     };
     struct meta_suite suite = {
-        .out = tests, .n = 14, .setup = sqlite_fixture_setup, .teardown = sqlite_fixture_teardown};
+        .out = tests, .n = 16, .setup = sqlite_fixture_setup, .teardown = sqlite_fixture_teardown};
     meta_conformance_add(&suite);
     return _cmocka_run_group_tests("meta_sqlite", tests, suite.n, NULL, NULL);
 }

@@ -223,13 +223,13 @@ static int do_link(struct files *f, struct error *err)
 
 static int do_rename(struct files *f, struct error *err)
 {
-    (void)linkat(f->dir, "a", f->dir, "c", 0);
+    (void)!linkat(f->dir, "a", f->dir, "c", 0);
     return os_rename(f->dir, "c", f->dir, "d", "blob.link", err);
 }
 
 static int do_unlink(struct files *f, struct error *err)
 {
-    (void)linkat(f->dir, "a", f->dir, "e", 0);
+    (void)!linkat(f->dir, "a", f->dir, "e", 0);
     return os_unlink(f->dir, "e", "blob.unlink", err);
 }
 
