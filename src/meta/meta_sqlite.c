@@ -129,12 +129,17 @@ static const struct meta_ops ops = {
     .stats = stats,
 };
 
+/* Nothing of this is acknowledged to anybody, so it need not be durable by itself: NORMAL leaves out
+ * the syncs of a commit and keeps the log consistent. A power cut may undo it all, or nothing; and
+ * the first durable commit makes what stands before it in the log durable too, so no row can name a
+ * generation that was lost. */
 static int prepare_database(struct sqdb *db, int64_t *generation, struct error *err)
 {
-    if (migrate(db, meta_migrations, meta_migrations_n, err) < 0)
+    if (sqdb_exec(db, "PRAGMA synchronous = NORMAL", err) < 0 ||
+        migrate(db, meta_migrations, meta_migrations_n, err) < 0 ||
+        sq_find(db, SQL_GENERATION, NULL, 0, generation, err) < 0)
         return -1;
-    int r = sq_find(db, SQL_GENERATION, NULL, 0, generation, err);
-    return r < 0 ? -1 : 0;
+    return sqdb_exec(db, "PRAGMA synchronous = FULL", err);
 }
 
 int meta_sqlite_open(const char *path, unsigned readers_max, struct metrics *metrics,

@@ -64,11 +64,19 @@ static void holding_release(void *arg)
     h->up = NULL;
 }
 
+/* Before the answer is sent: a client that has it may use the session again at once, on another
+ * connection even. */
+static void release_before_answer(struct request *r)
+{
+    holding_release(r->state);
+}
+
 struct holding *holding_new(struct request *r)
 {
     struct holding *h = ARENA_NEW(r->arena, struct holding);
     h->r = r;
     r->state = h;
+    r->on_loop = release_before_answer;
     arena_on_free(r->arena, holding_release, h);
     return h;
 }

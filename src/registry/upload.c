@@ -28,8 +28,15 @@ static int sink_write(struct request *r, const char *p, size_t n, struct error *
 {
     struct holding *h = r->state;
     bool staged = upload_staged(h->up);
-    if (upload_append(h->up, p, n, err))
+    if (upload_append(h->up, p, n, err)) {
+        /* A full disk gets back what this request has put on it, or the rest of the registry would
+         * stay without room until the upload expires. What was acknowledged before stays. */
+        if (err->code == ERR_NO_SPACE) {
+            upload_rewind(h->up, h->start);
+            (void)upload_sync(h->up, NULL);
+        }
         return -1;
+    }
     return !staged && upload_staged(h->up) ? record_stage(h, err) : 0;
 }
 

@@ -6,4 +6,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "it"))
 
-from conftest import fresh_berth  # noqa: E402, F401
+from fixtures import fresh_berth  # noqa: E402, F401

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,13 +30,24 @@ def require(*names):
             pytest.skip(f"{name} is not installed")
 
 
+def unmount_below(path):
+    """What an engine left mounted in its directories would keep them from being removed."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in sorted(mounts, reverse=True):
+        if mount == str(path) or mount.startswith(f"{path}/"):
+            subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
+
+
 class Home:
     """A clean machine for one client: its own HOME, run and storage directories."""
 
     def __init__(self, path):
         self.path = Path(path)
-        for d in ("home", "run", "tmp", "storage", "runroot"):
+        for d in ("home", "run", "tmp", "storage"):
             (self.path / d).mkdir(parents=True, exist_ok=True)
+        # podman wants at most 50 characters here, for its sockets.
+        self.short = tempfile.TemporaryDirectory(prefix="berth.", dir="/tmp",
+                                                 ignore_cleanup_errors=True)
         (self.path / "policy.json").write_text('{"default":[{"type":"insecureAcceptAnything"}]}')
         (self.path / "registries.conf").write_text('unqualified-search-registries = []\n')
         self.env = {
@@ -62,12 +74,16 @@ class Home:
         return self.run("skopeo", "--policy", self.path / "policy.json", *args, **kw)
 
     def storage(self):
-        return ["--root", self.path / "storage", "--runroot", self.path / "runroot",
+        return ["--root", self.path / "storage", "--runroot", self.short.name,
                 "--storage-driver", "vfs"]
+
+    def storage_reference(self, name):
+        """The name in skopeo's words of an image in the storage of this home."""
+        return f"containers-storage:[vfs@{self.path}/storage+{self.short.name}]{name}"
 
     def podman(self, *args, **kw):
         return self.run("podman", *self.storage(), "--cgroup-manager", "cgroupfs",
-                        "--events-backend", "file", "--tmpdir", self.path / "run", *args, **kw)
+                        "--events-backend", "file", "--tmpdir", f"{self.short.name}/tmp", *args, **kw)
 
     def buildah(self, *args, **kw):
         return self.run("buildah", *self.storage(), *args, **kw)
@@ -115,6 +131,7 @@ class Docker:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        unmount_below(self.path)
 
 
 # What the kernel or the machine does not allow is no fault of the image or of the registry.

@@ -20,8 +20,9 @@ TOP = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("BERTH_TEST_CACHE", TOP / ".cache/images"))
 # The base has all that a shell needs; the others are layers on top, until there is enough.
 BASE = ["base-files", "base-passwd", "bash", "dash", "coreutils", "libc6", "libc-bin", "libtinfo6",
-        "libacl1", "libattr1", "libselinux1", "libpcre2-8-0", "libgmp10", "libgcc-s1", "grep", "sed",
-        "tar", "gzip", "findutils", "diffutils", "hostname", "debianutils", "mount", "util-linux"]
+        "libacl1", "libattr1", "libselinux1", "libpcre2-8-0", "libgmp10", "libgcc-s1", "grep",
+        "sed", "tar", "gzip", "findutils", "diffutils", "hostname", "debianutils", "mount",
+        "util-linux"]
 MORE = [["perl-base", "dpkg", "apt", "libapt-pkg6.0", "libstdc++6", "gpgv"],
         ["python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "python3"],
         ["cpp-12", "gcc-12", "libgcc-12-dev", "libc6-dev"],
@@ -78,6 +79,9 @@ def write_layer(paths, extra=()):
                 total += len(data)
                 add(info, data)
         for name, kind, value in extra:
+            if f"/{name}" in made or f"/{name}" in paths:
+                continue  # Docker takes no path twice
+            made.add(f"/{name}")
             info = tarfile.TarInfo(name)
             if kind == "link":
                 info.type, info.linkname = tarfile.SYMTYPE, value
@@ -118,7 +122,8 @@ class Layout:
     def image(self, arch, layers):
         """layers: [(gzip bytes, digest of the tar)]"""
         config = dumps({"architecture": arch, "os": "linux", "created": "2023-11-14T22:13:20Z",
-                        "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},
+                        "config": {"Cmd": ["/bin/sh"],
+                                   "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},
                         "rootfs": {"type": "layers", "diff_ids": [d for _, d in layers]},
                         "history": [{"created_by": f"layer {k}"} for k in range(len(layers))]})
         body = dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST,

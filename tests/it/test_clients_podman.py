@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from clients import Home, inspect_digests, require, run_or_skip
+from clients import Home, inspect_digests, require, run_or_skip, unmount_below
 from images import closure, debian_layout, read_layout
 from registry_client import OCI_INDEX, OCI_MANIFEST
 
@@ -35,6 +35,8 @@ def homes(tmp_path):
     for home in made:
         home.podman("rm", "-af", check=False)
         home.podman("umount", "-af", check=False)
+        unmount_below(home.path)
+        unmount_below(home.short.name)
 
 
 def name_of(registry, repo, tag):
@@ -45,9 +47,7 @@ def test_push_and_pull(homes, registry, repo, layout):
     descriptor, body = read_layout(layout, "debian")
     first = homes("first")
     target = name_of(registry, repo, "12")
-    first.podman("pull", f"oci:{layout}:debian")
-    image = first.podman("images", "-q").stdout.split()[0]
-    first.podman("tag", image, target)
+    first.skopeo("copy", f"oci:{layout}:debian", first.storage_reference(target))
     first.podman("push", "--tls-verify=false", "--format=oci", target)
     r = registry.manifest(repo, "12")
     assert r.headers["Content-Type"] == OCI_MANIFEST
@@ -62,7 +62,7 @@ def test_push_and_pull(homes, registry, repo, layout):
     assert seen["Digest"] == r.headers["Docker-Content-Digest"]
     assert seen["Id"] == config.split(":")[1]
     assert pushed & closure(layout, descriptor)
-    run_or_skip(second.podman("run", "--rm", "--network=host", "--cgroups=disabled", target,
+    run_or_skip(second.podman("run", "--rm", "--network=host", "--ulimit=host", target,
                               "/bin/sh", "-c", "cat /etc/berth-test && echo shell works",
                               check=False), "shell works")
 
@@ -87,9 +87,9 @@ def test_podman_search_and_manifest_list(homes, registry, repo, layout):
     for tag in ("x", "y"):
         home.skopeo("copy", "--dest-tls-verify=false", f"oci:{layout}:debian",
                     "docker://" + name_of(registry, repo, tag))
-    out = home.podman("search", "--tls-verify=false", "--list-tags", "--format", "{{.Tag}}",
-                      name_of(registry, repo, "x").rsplit(":", 1)[0]).stdout.split()
-    assert out == ["x", "y"]
+    out = home.podman("search", "--tls-verify=false", "--list-tags",
+                      name_of(registry, repo, "x").rsplit(":", 1)[0]).stdout
+    assert [line.split()[-1] for line in out.splitlines()[1:]] == ["x", "y"]
     home.podman("manifest", "create", "list")
     home.podman("manifest", "add", "--tls-verify=false", "list",
                 "docker://" + name_of(registry, repo, "x"))

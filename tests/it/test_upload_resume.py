@@ -210,6 +210,24 @@ def test_two_writers_race(registry, repo):
         assert registry.finish(location, digest(parts[winners[0]])).status_code == 201
 
 
+@pytest.mark.parametrize("size", [100, 70_000])
+def test_the_next_request_may_come_at_once_on_another_connection(berth, registry, repo, size):
+    """Whoever has the answer has the session: no 409 because the last request is still being put
+    away (skopeo's connections are a pool)."""
+    data = os.urandom(size)
+    with Raw(berth.url) as first, Raw(berth.url) as second:
+        for _ in range(150):
+            location = registry.start(repo)
+            first.request("PATCH", location, {"Content-Length": size}, data)
+            status, headers, _ = first.response("PATCH")
+            assert status == 202
+            second.request("GET", headers["Location"])
+            assert second.response("GET")[0] == 204
+            first.request("PUT", closing(headers["Location"], digest(data)),
+                          {"Content-Length": 0})
+            assert first.response("PUT")[0] == 201
+
+
 @pytest.mark.parametrize("size", [1000, 500_000])
 def test_one_blob_pushed_by_many_at_once(berth, registry, repo, size):
     """All succeed and one copy is kept."""
