@@ -673,15 +673,14 @@ static void test_kill_named(void **state)
 static bool whole_layout(const char *root)
 {
     char path[4096];
-    for (int alg = 0; alg < HASH_ALG_COUNT; alg++)
-        for (unsigned i = 0; i < 256; i++) {
-            struct stat st;
-            (void)snprintf(path, sizeof path, "%s/blobs/%s/%02x", root,
-                           hash_name((enum hash_alg)alg), i);
-            if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-                return false;
-        }
-    return true;
+    struct stat st;
+    for (unsigned i = 0; i < 256; i++) {
+        (void)snprintf(path, sizeof path, "%s/blobs/sha256/%02x", root, i);
+        if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+            return false;
+    }
+    (void)snprintf(path, sizeof path, "%s/blobs/sha512", root);
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* The first start is cut off, or a call of it fails: the next one finishes it. */
@@ -689,8 +688,8 @@ static void test_setup_interrupted(void **state)
 {
     (void)state;
     static const unsigned at[] = {1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,
-                                  13,  100, 265, 266, 267, 268, 269, 270, 400, 520, 521, 522,
-                                  523, 524, 525, 526, 527, 528, 529, 530, 531, 532, 533, 534};
+                                  13,  100, 265, 266, 267, 268, 269, 270, 20,  50,  150, 180,
+                                  220, 240, 250, 255, 256, 257, 258, 259, 260, 261, 262, 263};
     unsigned hit = 0;
     faults("");
     for (size_t i = 0; i < ARRAY_LEN(at); i++) {
