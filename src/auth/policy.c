@@ -8,7 +8,7 @@
 const char *action_name(enum action a)
 {
     static const char *const names[ACTION_COUNT] = {
-#define ACTION_NAME(sym, name) [sym] = name,
+#define ACTION_NAME(sym, name) [sym] = (name),
         POLICY_ACTIONS(ACTION_NAME)
 #undef ACTION_NAME
     };

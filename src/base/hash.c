@@ -68,7 +68,7 @@ void hasher_hex(struct hasher *h, char out[HASH_HEX_MAX + 1])
     unsigned char raw[EVP_MAX_MD_SIZE];
     unsigned n = 0;
     int ok = EVP_DigestFinal_ex(h->ctx, raw, &n);
-    CHECK(ok == 1 && n * 2 == hash_hex_len(h->alg));
+    CHECK(ok == 1 && (size_t)n * 2 == hash_hex_len(h->alg));
     hex_encode(raw, n, out);
 }
 

@@ -109,7 +109,7 @@ int jv_int(const struct json_value *v, int64_t *out)
 }
 
 int jv_each(const struct json_value *v,
-              int (*fn)(void *arg, const char *key, const struct json_value *value), void *arg)
+            int (*fn)(void *arg, const char *key, const struct json_value *value), void *arg)
 {
     if (!v || !json_is_object(native(v)))
         return 0;

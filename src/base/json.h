@@ -45,7 +45,7 @@ int jv_int(const struct json_value *v, int64_t *out);
 /* fn for each member in document order, until one returns non-zero, which is then returned; 0 at
  * the end. */
 int jv_each(const struct json_value *v,
-              int (*fn)(void *arg, const char *key, const struct json_value *value), void *arg);
+            int (*fn)(void *arg, const char *key, const struct json_value *value), void *arg);
 /* Appends the value as compact JSON. */
 int jv_dump(const struct json_value *v, struct buf *out);
 

@@ -42,7 +42,9 @@ static inline bool slice_is(struct slice a, const char *lit)
 /* ASCII lower case, whatever the locale. */
 static inline char ascii_lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+    if (c >= 'A' && c <= 'Z')
+        c = (char)(c + ('a' - 'A'));
+    return c;
 }
 
 /* ASCII case-insensitive equality. Not strncasecmp: that ends at a NUL, and a slice does not. */

@@ -103,7 +103,8 @@ int hex_decode(struct slice s, void *out, size_t n)
             return -1;
     unsigned char *b = out;
     for (size_t i = 0; i < n; i++)
-        b[i] = (unsigned char)(hex_value(s.p[2 * i]) << 4 | hex_value(s.p[2 * i + 1]));
+        b[i] = (unsigned char)(((unsigned)hex_value(s.p[2 * i]) & 15) << 4 |
+                               ((unsigned)hex_value(s.p[2 * i + 1]) & 15));
     return 0;
 }
 

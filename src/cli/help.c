@@ -20,7 +20,7 @@ static int put(struct buf *b)
 static int help_options(int argc, char **argv)
 {
     struct buf b;
-    buf_init(&b, 1024 * 1024);
+    buf_init(&b, (size_t)1 << 20);
     if (argc > 2 && strcmp(argv[2], "--markdown") == 0)
         options_markdown(&b);
     else
@@ -33,7 +33,7 @@ static int run(int argc, char **argv)
     struct buf b;
     if (argc > 1 && strcmp(argv[1], "options") == 0)
         return help_options(argc, argv);
-    buf_init(&b, 1024 * 1024);
+    buf_init(&b, (size_t)1 << 20);
     if (argc > 1) {
         bool itself = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0;
         const struct command *c = itself ? &command_help : command_find(argv[1]);

@@ -16,8 +16,8 @@ static const char *const pool_names[POOL_COUNT] = {
 };
 
 static const char *const method_labels[HTTP_METHOD_COUNT] = {
-    [HTTP_GET] = "get",       [HTTP_HEAD] = "head",   [HTTP_POST] = "post",
-    [HTTP_PUT] = "put",       [HTTP_PATCH] = "patch", [HTTP_DELETE] = "delete",
+    [HTTP_GET] = "get",         [HTTP_HEAD] = "head",   [HTTP_POST] = "post",
+    [HTTP_PUT] = "put",         [HTTP_PATCH] = "patch", [HTTP_DELETE] = "delete",
     [HTTP_OPTIONS] = "options", [HTTP_OTHER] = "other",
 };
 
@@ -100,9 +100,9 @@ static struct metric *in_flight(struct stream *s)
         return known(slot);
     char labels[96];
     (void)snprintf(labels, sizeof labels, "handler=\"%s\"", handler_name(s));
-    return keep(slot, metrics_gauge(s->l->server->config.metrics,
-                                    "registry_http_in_flight_requests",
-                                    "Requests being served.", labels));
+    return keep(slot,
+                metrics_gauge(s->l->server->config.metrics, "registry_http_in_flight_requests",
+                              "Requests being served.", labels));
 }
 
 static struct metric *total(struct stream *s, int status)

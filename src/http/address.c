@@ -34,6 +34,7 @@ static int look_up(const char *host, const char *port, struct address *out, stru
             break;
         }
     }
+    CHECK(pick && pick->ai_addrlen <= sizeof out->ss); /* success means at least one */
     memcpy(&out->ss, pick->ai_addr, pick->ai_addrlen);
     out->n = pick->ai_addrlen;
     freeaddrinfo(list);

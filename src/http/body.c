@@ -5,7 +5,7 @@
  * goes to the sink when it is full, flush_ms old, or the last; while job is out and fill is full
  * body_room answers 0 and the client has to wait. A buffer that runs full makes the next one twice
  * as large, up to buffer_max; one that only got old makes it smaller again: slow clients stay at
- * buffer_min. */
+ * buffer_min, and so do all while a loop's uploads hold more than UPLOAD_BUDGET. */
 #include <stdlib.h>
 
 #include "base/util.h"
@@ -22,6 +22,9 @@ static struct upbuf *upbuf_get(struct http_loop *l, size_t cap)
 {
     const struct http_limits *lim = &l->server->config.limits;
     struct upbuf *b = NULL;
+    /* Large buffers make a few uploads fast; many uploads at once have to do with small ones. */
+    if (l->upload_bytes + cap > UPLOAD_BUDGET)
+        cap = lim->buffer_min;
     if (cap == lim->buffer_min && l->small) {
         b = l->small;
         l->small = b->next;
@@ -38,6 +41,7 @@ static struct upbuf *upbuf_get(struct http_loop *l, size_t cap)
     b->next = NULL;
     b->n = 0;
     b->cap = cap;
+    l->upload_bytes += cap;
     return b;
 }
 
@@ -46,6 +50,7 @@ static void upbuf_put(struct http_loop *l, struct upbuf *b)
     if (!b)
         return;
     const struct http_limits *lim = &l->server->config.limits;
+    l->upload_bytes -= b->cap;
     if (b->cap == lim->buffer_min && l->n_small < SPARE_SMALL) {
         b->next = l->small;
         l->small = b;

@@ -113,8 +113,8 @@ ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n, bool more)
     return put;
 }
 
-struct conn *conn_new(struct http_loop *l, int fd, struct site_state *site, const char *peer,
-                      const struct ip_key *ip, bool unix_peer)
+bool conn_new(struct http_loop *l, int fd, struct site_state *site, const char *peer,
+              const struct ip_key *ip, bool unix_peer)
 {
     struct conn *c = xcalloc(1, sizeof *c);
     c->magic = CONN_MAGIC;
@@ -134,7 +134,7 @@ struct conn *conn_new(struct http_loop *l, int fd, struct site_state *site, cons
     if (loop_add(l->loop, &c->io, LOOP_READ, &err)) {
         c->top->ops->close(c->top);
         free(c);
-        return NULL;
+        return false;
     }
     c->next = l->conns;
     if (c->next)
@@ -145,6 +145,6 @@ struct conn *conn_new(struct http_loop *l, int fd, struct site_state *site, cons
         l->n_draining++;
     conn_enter(c);
     c->codec->open(c);
-    conn_leave(c);
-    return c;
+    conn_leave(c); /* c may be gone */
+    return true;
 }

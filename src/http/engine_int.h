@@ -32,6 +32,7 @@ enum {
     ARENAS_KEPT = 64,
     TURN_BYTES = 1024 * 1024,         /* of a response, before other connections have their turn */
     DROP_MAX = 64 * 1024,             /* body of a BODY_NONE route */
+    UPLOAD_BUDGET = 16 * 1024 * 1024, /* of a loop's upload buffers, before they stay small */
     LINGER_MS = 5000,                 /* after a close with unread input */
     LINGER_BYTES = 16 * 1024 * 1024,  /* dropped meanwhile */
     ACCEPT_TURN = 64,                 /* accepted in a turn */
@@ -116,6 +117,7 @@ struct http_loop {
     unsigned n_arenas;
     struct upbuf *small, *large; /* spare upload buffers of buffer_min and buffer_max */
     unsigned n_small, n_large;
+    size_t upload_bytes; /* of buffers that uploads hold */
     int64_t date_s;
     char date[30];
     char id_prefix[17];
@@ -151,10 +153,10 @@ struct h1 {
     bool body_left; /* of the current request, not all of its body was taken from the wire */
     bool body_seen; /* some of it was */
     bool chunked;
-    bool wants; /* the stream takes body bytes now */
-    bool expect; /* the client waits for a 100 */
-    bool close;  /* after this response */
-    bool reject; /* the input is not to be understood any further */
+    bool wants;           /* the stream takes body bytes now */
+    bool expect;          /* the client waits for a 100 */
+    bool close;           /* after this response */
+    bool reject;          /* the input is not to be understood any further */
     uint64_t left;        /* of a body with a length */
     uint64_t dropped;     /* in H1_DRAIN and H1_LINGER */
     struct slice interim; /* what is left of a 100 to send */
@@ -263,8 +265,8 @@ void acceptors_stop(struct http_loop *l, bool all);
 void listener_release(struct http_server *s);
 
 /* conn.c */
-struct conn *conn_new(struct http_loop *l, int fd, struct site_state *site, const char *peer,
-                      const struct ip_key *ip, bool unix_peer);
+bool conn_new(struct http_loop *l, int fd, struct site_state *site, const char *peer,
+              const struct ip_key *ip, bool unix_peer);
 void conn_enter(struct conn *c);
 void conn_leave(struct conn *c);
 /* Closes at once; the struct lives until the outermost entry ends. */

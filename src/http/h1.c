@@ -387,7 +387,9 @@ static void h1_respond(struct stream *s)
     struct conn *c = s->conn;
     struct h1 *h = &c->h1;
     h->wants = false;
-    bool close = h->close || h->reject || s->r.resp.close || conn_draining(c);
+    bool close = h->close;
+    if (h->reject || s->r.resp.close || conn_draining(c))
+        close = true;
     /* Without a 100 the client may send the body or not: nobody can tell what comes next. */
     if (h->body_left &&
         (h->expect || (!h->chunked && h->left > c->l->server->config.limits.drain_bytes)))

@@ -353,7 +353,9 @@ int http_head_parse(struct slice head, struct http_head *out, struct error *err)
     if (head.n > HTTP_HEAD_MAX)
         return error_detail(err, ERR_HEADERS_TOO_LARGE, "the request head is longer than %d bytes",
                             HTTP_HEAD_MAX);
-    struct parse ps = {.at = head.p, .end = head.p ? head.p + head.n : NULL, .out = out};
+    if (!head.p)
+        head = SLICE_LIT("");
+    struct parse ps = {.at = head.p, .end = head.p + head.n, .out = out};
     out->n_fields = 0;
     out->host = SLICE_NONE;
     out->chunked = out->has_length = out->expect_continue = false;

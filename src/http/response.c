@@ -16,7 +16,10 @@ static const struct {
     int status;
     const char *line;
 } statuses[] = {
-#define S(code, text) {code, "HTTP/1.1 " #code " " text "\r\n"}
+#define S(code, text)                           \
+    {                                           \
+        code, "HTTP/1.1 " #code " " text "\r\n" \
+    }
     S(200, "OK"), /* in the order of frequency at the top */
     S(404, "Not Found"),
     S(401, "Unauthorized"),
@@ -135,8 +138,7 @@ void response_field(struct request *r, const char *name, const char *fmt, ...)
         if ((ch < ' ' && ch != '\t') || ch == 0x7f)
             value[i] = '?';
     }
-    r->resp.fields[r->resp.n_fields++] =
-        (struct http_field){slice_cstr(name), {value, (size_t)n}};
+    r->resp.fields[r->resp.n_fields++] = (struct http_field){slice_cstr(name), {value, (size_t)n}};
 }
 
 /* There is one Content-Type: the last. The type is the program's own or was checked on its way in,

@@ -164,8 +164,7 @@ static int loop_setup(struct http_server *s, unsigned index, struct error *err)
     l->stop_task.fn = stop_loop;
     if (loop_new(&l->loop, err))
         return -1;
-    l->scratch = malloc(SCRATCH_BYTES);
-    CHECK(l->scratch);
+    l->scratch = xcalloc(1, SCRATCH_BYTES);
     uint8_t random[8];
     os_random(random, sizeof random);
     hex_encode(random, sizeof random, l->id_prefix);

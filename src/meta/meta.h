@@ -24,11 +24,11 @@ enum {
     META_INLINE_MAX = 64 * 1024 /* blobs up to this many bytes live in the database */
 };
 #define META_LINK_LEASE_MS \
-    (24ll * 3600 * 1000) /* a new repository-blob link protects its blob for this long */
+    (24LL * 3600 * 1000) /* a new repository-blob link protects its blob for this long */
 #define META_PENDING_LEASE_MS \
-    (1ll * 3600 * 1000) /* a pending blob belongs to its push for this long */
+    (1LL * 3600 * 1000) /* a pending blob belongs to its push for this long */
 #define META_TOMBSTONE_MS \
-    (1ll * 3600 * 1000) /* a finished upload answers a repeated PUT for this long */
+    (1LL * 3600 * 1000) /* a finished upload answers a repeated PUT for this long */
 
 struct meta;
 

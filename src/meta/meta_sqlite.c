@@ -129,10 +129,10 @@ static const struct meta_ops ops = {
     .stats = stats,
 };
 
-/* Nothing of this is acknowledged to anybody, so it need not be durable by itself: NORMAL leaves out
- * the syncs of a commit and keeps the log consistent. A power cut may undo it all, or nothing; and
- * the first durable commit makes what stands before it in the log durable too, so no row can name a
- * generation that was lost. */
+/* Nothing of this is acknowledged to anybody, so it need not be durable by itself: NORMAL leaves
+ * out the syncs of a commit and keeps the log consistent. A power cut may undo it all, or nothing;
+ * and the first durable commit makes what stands before it in the log durable too, so no row can
+ * name a generation that was lost. */
 static int prepare_database(struct sqdb *db, int64_t *generation, struct error *err)
 {
     if (sqdb_exec(db, "PRAGMA synchronous = NORMAL", err) < 0 ||

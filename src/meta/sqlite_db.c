@@ -24,7 +24,7 @@ struct sqdb {
 };
 
 static const char *const texts[SQL_COUNT] = {
-#define SQL_TEXT(id, text) [id] = text,
+#define SQL_TEXT(id, text) [id] = (text),
     SQL_STATEMENTS(SQL_TEXT)
 #undef SQL_TEXT
 };

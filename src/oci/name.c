@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/util.h"
 #include "oci/oci_int.h"
 
 #include "base/banned.h"
@@ -107,6 +108,7 @@ void reference_fallback_tag(const struct digest *d, char *out)
     /* sha256 and sha512 hold no byte that a tag may not have, so only the cuts matter. */
     struct slice name = slice_first(slice_cstr(hash_name(d->alg)), 32);
     struct slice encoded = slice_first(digest_hex(d), 64);
+    CHECK(name.p && encoded.p);
     memcpy(out, name.p, name.n);
     out[name.n] = '-';
     memcpy(out + name.n + 1, encoded.p, encoded.n);

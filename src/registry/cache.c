@@ -68,6 +68,7 @@ static void lru_push(struct manifest_cache *c, struct entry *e)
 static void drop(struct manifest_cache *c, struct entry **at)
 {
     struct entry *e = *at;
+    CHECK(e);
     *at = e->chain;
     lru_unlink(c, e);
     c->bytes -= e->cost;

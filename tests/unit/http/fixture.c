@@ -349,8 +349,7 @@ void fixture_start(struct fixture *f)
 {
     struct error err;
     assert_int_equal(http_server_new(&f->config, &f->server, &err), 0);
-    assert_int_equal(
-        http_server_listen(f->server, "127.0.0.1:0", &test_site, &f->bound, &err), 0);
+    assert_int_equal(http_server_listen(f->server, "127.0.0.1:0", &test_site, &f->bound, &err), 0);
     uint64_t port;
     assert_int_equal(parse_u63(slice_cstr(strchr(f->bound, ':') + 1), &port), 0);
     f->port = (int)port;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Request bodies: in memory, dropped, streamed with back-pressure; 100-continue; what is refused. */
+/* Request bodies: in memory, dropped, streamed with back-pressure; 100-continue; what is refused.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -287,7 +287,6 @@ static void test_progress_is_no_stall(void **state)
     close(fd);
 }
 
-
 static int unconnected(struct sockaddr_in *in)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -185,9 +185,9 @@ static void test_bad_addresses(void **state)
     char host[400];
     memset(host, 'a', sizeof host);
     memcpy(host + sizeof host - 4, ":80", 4);
-    const char *const bad[] = {"",        "nonsense",   "127.0.0.1:", "127.0.0.1:x", "h:70000",
-                               "::1:80",  "1.2.3.4:-1", host,         host + 320,    "[::1:80",
-                               "192.0.2.1:0"};
+    const char *const bad[] = {"",         "nonsense", "127.0.0.1:", "127.0.0.1:x",
+                               "h:70000",  "::1:80",   "1.2.3.4:-1", host,
+                               host + 320, "[::1:80",  "192.0.2.1:0"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         err = (struct error){0};
         assert_int_equal(http_server_listen(f.server, bad[i], &test_site, NULL, &err), -1);
