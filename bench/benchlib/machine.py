@@ -70,6 +70,24 @@ class Foreign:
         return max(0.0, (busy_seconds() - self.busy - own) / (wall * (os.cpu_count() or 1)))
 
 
+class Patience:
+    """Waits for others to leave the machine alone, for so many seconds in all."""
+
+    CALM = 0.05
+    LOOK = 0.25
+
+    def __init__(self, seconds):
+        self.left = seconds
+
+    def wait(self):
+        while self.left > 0:
+            foreign = Foreign()
+            time.sleep(self.LOOK)
+            if foreign.share(0) <= self.CALM:
+                return
+            self.left -= self.LOOK
+
+
 class Load:
     """Runs the load generator, pinned to the client's core."""
 

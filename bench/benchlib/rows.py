@@ -184,29 +184,36 @@ class Result:
                                **s.raw} for c, s in r["samples"].items()}} for r in self.rounds]}
 
 
-def quiet(rounds):
-    """The rounds that count: see rule 3. All of them when too few would be left."""
+def undisturbed(rounds):
     usual = statistics.median(r["probe"] for r in rounds)
-    kept = [r for r in rounds if abs(r["probe"] / usual - 1) <= PROBE_LIMIT
+    return [r for r in rounds if abs(r["probe"] / usual - 1) <= PROBE_LIMIT
             and max(s.foreign for s in r["samples"].values()) <= FOREIGN_LIMIT]
-    return kept if len(kept) * 2 > len(rounds) else rounds
 
 
-def measure(row, servers, load, paths, rounds, seconds):
-    """One row: a warm-up of each server, then the rounds, two more at most for disturbed ones."""
+def quiet(rounds, least):
+    """The rounds that count. All of them when fewer than `least` would be left: see rule 3."""
+    kept = undisturbed(rounds)
+    return kept if len(kept) >= least else rounds
+
+
+def measure(row, servers, load, paths, rounds, seconds, patience):
+    """One row: a warm-up of each server, then the rounds, and further ones for those that others
+    disturbed: two, or as many again while there is patience."""
     result = Result(row)
     seconds = seconds if row.seconds else 0
     try:
         for name in row.candidates:
             take(row, servers[name], load, paths, 0.15 if row.seconds else 0)
         taken = []
-        while len(taken) < rounds or (len(quiet(taken)) < rounds and len(taken) < rounds + 2):
+        while len(taken) < rounds or (len(undisturbed(taken)) < rounds and len(taken) <
+                                      (2 * rounds if patience.left > 0 else rounds + 2)):
+            patience.wait()
             turn = len(taken) % len(row.candidates)
             order = row.candidates[turn:] + row.candidates[:turn]
             probe = load.probe()
             taken.append({"probe": probe, "samples": {
                 name: take(row, servers[name], load, paths, seconds) for name in order}})
-        result.rounds = quiet(taken)
+        result.rounds = quiet(taken, (rounds + 1) // 2)
         result.discarded = len(taken) - len(result.rounds)
     except (RuntimeError, OSError) as e:
         result.failure = f"{row.name}: {e}"

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Structured log lines: logfmt on a terminal, JSON otherwise. One write(2) a line, so lines of
- * threads never mix. Any thread. Only the edges (main, cli, the HTTP engine, jobs) log; library
- * code returns an error object. Never a secret. */
+/* Structured log lines: logfmt on a terminal, JSON otherwise. Any thread. Only the edges (main,
+ * cli, the HTTP engine, jobs) log; library code returns an error object. Never a secret.
+ *
+ * Whoever logs never waits for whoever reads: a line goes into a bounded memory (LOG_BYTES), from
+ * which a thread of the log's own writes whole lines in their order. What does not fit is dropped
+ * and counted, and a line says so where it is missing. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -17,6 +20,8 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 
 struct log;
 
+enum { LOG_BYTES = 1024 * 1024 }; /* that wait for a slow reader */
+
 enum log_field_type { LOG_FIELD_END, LOG_FIELD_STR, LOG_FIELD_INT };
 struct log_field {
     const char *key;
@@ -28,9 +33,17 @@ struct log_field {
 #define F_CSTR(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_STR, .s = slice_cstr(v)})
 #define F_INT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_INT, .i = (int64_t)(v)})
 
-/* Writes to fd (not closed by log_free). */
+/* Writes to fd (not closed by log_free). Its thread starts with the first line. */
 struct log *log_new(int fd, enum log_format format, enum log_level level);
+/* Nobody logs any more. Waits about a second for what has not been read yet; the rest is lost. A
+ * thread that is stuck in a write is left behind with the memory: that is for the end of the
+ * process. NULL is fine. */
 void log_free(struct log *log);
+/* Waits at most max_ms until what was logged so far is written: before the process ends without
+ * log_free. NULL is fine. */
+void log_flush(struct log *log, unsigned max_ms);
+/* Lines that were not written: nobody read, or the descriptor failed. */
+uint64_t log_dropped(struct log *log);
 bool log_enabled(const struct log *log, enum log_level level);
 /* Fields end at n. Written as: time, level, msg, then the fields; a NULL log drops it. */
 void log_write(struct log *log, enum log_level level, const char *msg, size_t n,

@@ -11,7 +11,7 @@
 #include "base/banned.h"
 
 static const char *const pool_names[POOL_COUNT] = {
-    [POOL_LOOP] = "loop", [POOL_DB] = "db",     [POOL_IO] = "io",
+    [POOL_LOOP] = "loop", [POOL_DB] = "db",     [POOL_WRITE] = "write", [POOL_IO] = "io",
     [POOL_AUTH] = "auth", [POOL_SLOW] = "slow", [POOL_JOBS] = "jobs",
 };
 

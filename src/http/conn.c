@@ -36,8 +36,27 @@ void conn_leave(struct conn *c)
     CHECK(c->depth > 0);
     if (c->depth == 1 && !c->closed)
         c->codec->settle(c);
-    if (--c->depth == 0 && c->closed)
+    if (--c->depth == 0 && c->closed && !c->posted)
         conn_free(c);
+}
+
+static void again_due(struct task *t)
+{
+    struct conn *c = CONTAINER_OF(t, struct conn, again);
+    conn_enter(c);
+    c->posted = false;
+    if (!c->closed)
+        c->codec->again(c);
+    conn_leave(c);
+}
+
+void conn_again(struct conn *c)
+{
+    if (c->posted)
+        return;
+    c->posted = true;
+    c->again.fn = again_due;
+    loop_post(c->l->loop, &c->again);
 }
 
 void conn_close(struct conn *c)

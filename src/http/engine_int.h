@@ -133,6 +133,7 @@ struct codec {
     void (*timeout)(struct conn *c, int kind);
     void (*settle)(struct conn *c); /* the outermost entry ends: give back what is not needed */
     void (*drain)(struct conn *c);  /* the server drains: close when idle */
+    void (*again)(struct conn *c);  /* what conn_again asked for */
     void (*gone)(struct conn *c);   /* the connection was closed */
     /* The stream's side. */
     void (*respond)(struct stream *s);   /* the response is decided */
@@ -144,6 +145,7 @@ enum h1_state { H1_IDLE, H1_HEAD, H1_REQUEST, H1_DRAIN, H1_LINGER };
 
 struct h1 {
     enum h1_state state;
+    uint64_t serial;    /* of the stream: its address may be that of the one before */
     char *in;           /* input not consumed yet: in[in_at .. in_n) */
     size_t in_at, in_n; /* in is the loop's scratch, or own memory of in_cap bytes */
     size_t in_cap;
@@ -158,6 +160,7 @@ struct h1 {
     bool close;           /* after this response */
     bool reject;          /* the input is not to be understood any further */
     uint64_t left;        /* of a body with a length */
+    uint64_t arrived;     /* of the body, since the timer was set */
     uint64_t dropped;     /* in H1_DRAIN and H1_LINGER */
     struct slice interim; /* what is left of a 100 to send */
     struct chunked dec;
@@ -178,7 +181,9 @@ struct conn {
     struct timer timer; /* one for all; `timing` says what for. Never cleared, to cost nothing */
     int timing;
     bool closed, eof, secure, unix_peer;
-    bool served;   /* at least one request */
+    bool served; /* at least one request */
+    bool posted; /* `again` is in the mailbox, so the struct has to stay */
+    struct task again;
     size_t queued; /* when the write timer was set */
     struct ip_key ip;
     struct h1 h1;
@@ -271,6 +276,8 @@ void conn_enter(struct conn *c);
 void conn_leave(struct conn *c);
 /* Closes at once; the struct lives until the outermost entry ends. */
 void conn_close(struct conn *c);
+/* Calls codec->again in the next turn, when other connections had theirs. */
+void conn_again(struct conn *c);
 ssize_t conn_read(struct conn *c, void *p, size_t n);
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n, bool more);
 void conn_interest(struct conn *c, unsigned interest);

@@ -11,7 +11,13 @@
 
 #include "base/banned.h"
 
-enum { INPUT_MIN = 1024, DRAIN_GRACE_MS = 1000 };
+enum {
+    INPUT_MIN = 1024,
+    DRAIN_GRACE_MS = 1000,
+    DROP_MS = 10 * 1000, /* for what is left of a body after its answer, in all */
+    HEADS_TURN = 64,     /* requests of a connection before others have their turn */
+    LINE_KEPT = 1024     /* of a request line that has no end */
+};
 
 size_t h1_avail(const struct h1 *h)
 {
@@ -95,14 +101,28 @@ static void h1_settle(struct conn *c)
 
 /* ---- heads ---- */
 
+/* What there is of the request line tells whether the answer may have a body, and the log who asked
+ * for what. */
+static struct slice first_line(const struct h1 *h)
+{
+    struct slice in = slice_make(h->in + h->in_at, h1_avail(h));
+    size_t from = slice_starts(in, SLICE_LIT("\r\n")) ? 2 : 0;
+    const char *end = in.n > from ? memchr(in.p + from, '\n', in.n - from) : NULL;
+    if (end)
+        return slice_first(in, (size_t)(end + 1 - in.p));
+    return slice_first(in, LINE_KEPT);
+}
+
 static void h1_reject(struct conn *c, const struct error *err)
 {
+    struct h1 *h = &c->h1;
     struct stream *s;
-    (void)stream_new(c, SLICE_NONE, &s, NULL);
-    c->h1.stream = s;
-    c->h1.state = H1_REQUEST;
-    c->h1.reject = true;
-    c->h1.body_left = false;
+    (void)stream_new(c, first_line(h), &s, NULL);
+    h->stream = s;
+    h->serial++;
+    h->state = H1_REQUEST;
+    h->reject = true;
+    h->body_left = false;
     stream_reject(s, err);
 }
 
@@ -115,6 +135,7 @@ static void take_head(struct conn *c, size_t n)
     h->in_at += n;
     h->scan = (struct http_scan){0};
     h->stream = s;
+    h->serial++;
     h->state = H1_REQUEST;
     c->served = true;
     conn_timer(c, TIMER_NONE, 0);
@@ -163,12 +184,12 @@ void h1_idle(struct conn *c)
     struct h1 *h = &c->h1;
     h->state = H1_IDLE;
     h->wants = h->expect = h->body_seen = h->chunked = false;
-    if (h1_avail(h) == 0 && conn_draining(c)) {
+    if (h1_avail(h) == 0 && (conn_draining(c) || c->eof)) {
         conn_close(c);
         return;
     }
     conn_timer(c, TIMER_IDLE, c->l->server->config.limits.idle_timeout_ms);
-    conn_interest(c, LOOP_READ);
+    conn_interest(c, c->eof ? 0 : LOOP_READ);
 }
 
 /* The client gets the answer although it has not read it yet and may still be sending: closing with
@@ -190,11 +211,17 @@ void h1_run(struct conn *c)
     if (h->running)
         return; /* it is further up the stack, and goes on */
     h->running = true;
+    unsigned heads = 0;
     for (bool more = true; more && !c->closed;) {
         switch (h->state) {
         case H1_IDLE:
         case H1_HEAD:
-            more = advance_head(c);
+            if (heads++ == HEADS_TURN && h1_avail(h) > 0) {
+                conn_again(c);
+                more = false;
+            } else {
+                more = advance_head(c);
+            }
             break;
         case H1_REQUEST:
             more = h->body_left && h->wants && h1_avail(h) > 0 && h1_feed_body(c);
@@ -209,6 +236,9 @@ void h1_run(struct conn *c)
         }
     }
     h->running = false;
+    /* All that the client sent is answered, or never will be a request. */
+    if (c->eof && !c->posted && (h->state == H1_IDLE || h->state == H1_HEAD))
+        conn_close(c);
 }
 
 /* ---- the codec's entries ---- */
@@ -227,19 +257,20 @@ static void h1_open(struct conn *c)
         grace(c);
 }
 
-/* While a request without any more body is in the works: what comes is the next request, or the
- * news that the client left. */
-static void read_ahead(struct conn *c)
+/* false: the connection is broken. At the end of the stream the client may still be reading: what
+ * it has asked for is answered. Whether it left altogether shows when something is sent. */
+static bool read_ahead(struct conn *c)
 {
     ssize_t got = input_fill(c);
-    if (got == FILL_FULL) {
-        conn_interest(c, c->io.events & ~(unsigned)LOOP_READ);
-    } else if (got == 0 && c->h1.stream->phase == PHASE_RESPOND) {
-        c->eof = true; /* it may still be reading */
-        conn_interest(c, c->io.events & ~(unsigned)LOOP_READ);
-    } else if (got == 0 || got == FILTER_ERROR) {
+    if (got == FILTER_ERROR) {
         conn_close(c);
+        return false;
     }
+    if (got == 0)
+        c->eof = true;
+    if (got == 0 || got == FILL_FULL)
+        conn_interest(c, c->io.events & ~(unsigned)LOOP_READ);
+    return true;
 }
 
 static void h1_readable(struct conn *c)
@@ -247,17 +278,13 @@ static void h1_readable(struct conn *c)
     struct h1 *h = &c->h1;
     switch (h->state) {
     case H1_IDLE:
-    case H1_HEAD: {
-        ssize_t got = input_fill(c);
-        if (got == 0 || got == FILTER_ERROR)
-            conn_close(c);
-        else if (got > 0)
+    case H1_HEAD:
+        if (read_ahead(c))
             h1_run(c);
         break;
-    }
-    case H1_REQUEST:
+    case H1_REQUEST: /* what comes behind it is the next one */
         if (!h->body_left)
-            read_ahead(c);
+            (void)read_ahead(c);
         else if (h->wants)
             h1_read_body(c);
         else /* not wanted, or not now */
@@ -295,12 +322,13 @@ static void h1_sent(struct conn *c)
             h1_linger(c);
         else
             conn_close(c);
-    } else if (c->eof) {
-        conn_close(c);
+    } else if (h->body_left && conn_draining(c)) {
+        h1_linger(c);
     } else if (h->body_left) {
         h->state = H1_DRAIN;
         h->dropped = 0;
-        conn_timer(c, TIMER_READ, c->l->server->config.limits.read_stall_ms);
+        conn_timer(c, TIMER_LINGER,
+                   MIN(c->l->server->config.limits.read_stall_ms, (uint64_t)DROP_MS));
         conn_interest(c, LOOP_READ);
     } else {
         h1_idle(c);
@@ -308,18 +336,29 @@ static void h1_sent(struct conn *c)
     h1_run(c);
 }
 
+static void write_timer(struct conn *c)
+{
+    c->queued = c->top->ops->queued(c->top);
+    conn_timer(c, TIMER_WRITE, c->l->server->config.limits.write_stall_ms);
+}
+
 static void h1_send(struct conn *c)
 {
-    if (!flush_interim(c))
+    struct stream *s = c->h1.stream;
+    if (!flush_interim(c)) {
+        if (!c->closed)
+            write_timer(c);
         return;
-    switch (send_more(c->h1.stream)) {
+    }
+    if (s->r.resp.kind == RESPONSE_FILE && !c->top->ops->sendfile)
+        h1_settle(c); /* the file goes through the scratch, where the input may be */
+    switch (send_more(s)) {
     case SEND_DONE:
         h1_sent(c);
         break;
     case SEND_BLOCKED:
     case SEND_YIELD:
-        c->queued = c->top->ops->queued(c->top);
-        conn_timer(c, TIMER_WRITE, c->l->server->config.limits.write_stall_ms);
+        write_timer(c);
         conn_interest(c, c->io.events | LOOP_WRITE);
         break;
     case SEND_FAILED:
@@ -337,6 +376,20 @@ static void h1_writable(struct conn *c)
         conn_interest(c, c->io.events & ~(unsigned)LOOP_WRITE);
 }
 
+static void body_timer(struct conn *c)
+{
+    c->h1.arrived = 0;
+    conn_timer(c, TIMER_READ, c->l->server->config.limits.read_stall_ms);
+}
+
+/* Since the timer was set. The time in which we did not want anything is not in it. */
+static bool body_moves(const struct conn *c)
+{
+    const struct http_limits *lim = &c->l->server->config.limits;
+    uint64_t arrived = c->h1.arrived;
+    return arrived > 0 && arrived * 1000 / MAX(lim->read_stall_ms, 1) >= lim->read_min_rate;
+}
+
 static void h1_timeout(struct conn *c, int kind)
 {
     struct h1 *h = &c->h1;
@@ -345,14 +398,15 @@ static void h1_timeout(struct conn *c, int kind)
         error_detail(&err, ERR_TIMEOUT, "the request's head did not arrive in time");
         h1_reject(c, &err);
         h1_run(c);
-    } else if (kind == TIMER_READ && h->state == H1_REQUEST) {
+    } else if (kind == TIMER_READ && body_moves(c)) {
+        body_timer(c);
+    } else if (kind == TIMER_READ) {
         h->close = true;
         h->wants = false;
         stream_fail(h->stream, ERR_TIMEOUT, "the request's body made no progress");
     } else if (kind == TIMER_WRITE && c->top->ops->queued(c->top) < c->queued) {
         /* Nothing could be added to the socket's buffer, but the client does read. */
-        c->queued = c->top->ops->queued(c->top);
-        conn_timer(c, TIMER_WRITE, c->l->server->config.limits.write_stall_ms);
+        write_timer(c);
     } else {
         conn_close(c);
     }
@@ -360,8 +414,10 @@ static void h1_timeout(struct conn *c, int kind)
 
 static void h1_drain(struct conn *c)
 {
-    if (c->h1.state != H1_IDLE)
-        return;
+    if (c->h1.state == H1_DRAIN)
+        h1_linger(c);
+    if (c->h1.state != H1_IDLE || c->posted)
+        return; /* the answer that comes says that it is the last */
     if (!c->served) {
         grace(c);
         return;
@@ -414,7 +470,7 @@ static void h1_want_body(struct stream *s)
                 return;
         }
     }
-    conn_timer(c, TIMER_READ, c->l->server->config.limits.read_stall_ms);
+    body_timer(c);
     conn_interest(c, c->io.events | LOOP_READ);
     h1_run(c);
 }
@@ -426,6 +482,7 @@ const struct codec h1_codec = {
     .timeout = h1_timeout,
     .settle = h1_settle,
     .drain = h1_drain,
+    .again = h1_run,
     .gone = h1_gone,
     .respond = h1_respond,
     .want_body = h1_want_body,

@@ -17,10 +17,19 @@ static void no_room(struct conn *c)
     conn_timer(c, TIMER_NONE, 0);
 }
 
+/* s was answered by what has just been called, and may be gone. Its address alone does not tell: a
+ * request that began meanwhile may have it. */
+static bool answered(const struct h1 *h, const struct stream *s, uint64_t serial)
+{
+    return h->stream != s || h->serial != serial || s->phase == PHASE_RESPOND;
+}
+
 /* The stream gets n bytes that are in its buffer already, and what follows from `end`. */
 static void pass(struct conn *c, struct stream *s, size_t n, enum chunked_result end)
 {
     struct h1 *h = &c->h1;
+    uint64_t serial = h->serial;
+    CHECK(h->running); /* so that no other request begins in here */
     h->body_seen = true;
     if (end == CHUNKED_END) {
         h->body_left = false;
@@ -28,7 +37,7 @@ static void pass(struct conn *c, struct stream *s, size_t n, enum chunked_result
     }
     if (n)
         body_took(s, n);
-    if (h->stream != s || s->phase == PHASE_RESPOND)
+    if (answered(h, s, serial))
         return;
     if (end == CHUNKED_END) {
         body_end(s);
@@ -43,9 +52,12 @@ bool h1_feed_body(struct conn *c)
 {
     struct h1 *h = &c->h1;
     struct stream *s = h->stream;
+    uint64_t serial = h->serial;
     char *to;
     size_t room = body_room(s, &to);
     if (room == 0) {
+        if (answered(h, s, serial))
+            return true;
         no_room(c);
         return false;
     }
@@ -95,22 +107,23 @@ static size_t decode(struct h1 *h, char *p, size_t got, enum chunked_result *end
     return out;
 }
 
-void h1_read_body(struct conn *c)
+static void read_body(struct conn *c)
 {
     struct h1 *h = &c->h1;
     struct stream *s = h->stream;
-    if (h1_avail(h) > 0) {
-        h1_run(c);
-        return;
-    }
+    uint64_t serial = h->serial;
     char *p;
     size_t room = body_room(s, &p);
     if (room == 0) {
+        if (answered(h, s, serial))
+            return;
         no_room(c);
         conn_interest(c, c->io.events & ~(unsigned)LOOP_READ);
         return;
     }
-    ssize_t got = conn_read(c, p, h->chunked ? room : (size_t)MIN((uint64_t)room, h->left));
+    /* Of a chunked body nobody knows where it ends: what follows it has to fit into the input. */
+    ssize_t got = conn_read(
+        c, p, h->chunked ? MIN(room, (size_t)INPUT_MAX) : (size_t)MIN((uint64_t)room, h->left));
     if (got == FILTER_AGAIN) {
         body_idle(s);
         return;
@@ -119,8 +132,8 @@ void h1_read_body(struct conn *c)
         conn_close(c);
         return;
     }
-    conn_timer(c, TIMER_READ, c->l->server->config.limits.read_stall_ms);
     size_t n = (size_t)got;
+    h->arrived += n;
     enum chunked_result end = CHUNKED_DATA;
     if (h->chunked) {
         n = decode(h, p, n, &end);
@@ -130,6 +143,16 @@ void h1_read_body(struct conn *c)
             end = CHUNKED_END;
     }
     pass(c, s, n, end);
+}
+
+void h1_read_body(struct conn *c)
+{
+    struct h1 *h = &c->h1;
+    if (h1_avail(h) == 0) {
+        h->running = true;
+        read_body(c);
+        h->running = false;
+    }
     h1_run(c);
 }
 
@@ -194,7 +217,6 @@ void h1_read_drain(struct conn *c)
             conn_close(c);
         return;
     }
-    conn_timer(c, TIMER_READ, c->l->server->config.limits.read_stall_ms);
     /* Through the input, so that what follows the body is seen. Settling would copy the rest, but
      * h1_run leaves none unless it is a part of the next head. */
     if (h->in_cap) {

@@ -188,6 +188,8 @@ static int parse_request_line(struct parse *ps, struct error *err)
     if (method.n > HTTP_METHOD_MAX) /* RFC 9112 3 */
         return error_detail(err, ERR_NOT_IMPLEMENTED, "the method is longer than %d bytes",
                             HTTP_METHOD_MAX);
+    out->method_text = method;
+    out->method = method_of(method);
     struct slice target = take(ps, CHAR_TARGET);
     if (target.n > HTTP_LINE_MAX)
         return error_detail(err, ERR_URI_TOO_LONG, "the request target is longer than %d bytes",
@@ -202,8 +204,6 @@ static int parse_request_line(struct parse *ps, struct error *err)
         return -1;
     if (!take_crlf(ps))
         return error_detail(err, ERR_BAD_REQUEST, "the request line does not end in CRLF");
-    out->method_text = method;
-    out->method = method_of(method);
     return parse_target(ps, target, err);
 }
 
@@ -357,7 +357,9 @@ int http_head_parse(struct slice head, struct http_head *out, struct error *err)
         head = SLICE_LIT("");
     struct parse ps = {.at = head.p, .end = head.p + head.n, .out = out};
     out->n_fields = 0;
-    out->host = SLICE_NONE;
+    out->method = HTTP_OTHER;
+    out->method_text = out->target = out->path = out->query = out->host = SLICE_NONE;
+    out->minor = 0;
     out->chunked = out->has_length = out->expect_continue = false;
     out->length = 0;
     (void)take_crlf(&ps);

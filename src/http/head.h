@@ -69,8 +69,9 @@ int64_t http_head_scan(const char *p, size_t n, struct http_scan *scan, struct e
 /* Parses a complete head (as delimited by http_head_scan). Slices in *out point into `head`, except
  * for the target and path of an absolute-form without a path, which are static. 0, or -1 with err:
  * BAD_REQUEST 400, 414, 431, 417, 501 (transfer coding other than chunked, a method over 32 bytes,
- * CONNECT), 505. After a failure the contents of *out are undefined (it is filled in place, being
- * large), and the connection must be closed. */
+ * CONNECT), 505. After a failure the method (and its text) is set when the head begins with one,
+ * the path, target, query and version when the request line is good; all else in *out is undefined
+ * (it is filled in place, being large), and the connection must be closed. */
 int http_head_parse(struct slice head, struct http_head *out, struct error *err);
 
 /* First field of that name (case-insensitive), or SLICE_NONE. */

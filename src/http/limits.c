@@ -18,6 +18,7 @@ void http_limits_default(struct http_limits *l)
         .head_timeout_ms = 10 * 1000,
         .idle_timeout_ms = 120 * 1000,
         .read_stall_ms = 60 * 1000,
+        .read_min_rate = 64,
         .write_stall_ms = 60 * 1000,
         .buffer_min = 16 * 1024,
         .buffer_max = 256 * 1024,

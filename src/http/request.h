@@ -64,11 +64,12 @@ struct request {
     struct slice principal;  /* who it is, for the log; empty when anonymous */
     struct slice log_detail; /* one more field of the access line, e.g. the error's cause */
     atomic_bool dead;        /* the client is gone */
-    bool incomplete; /* set before the cleanups run when the body did not arrive whole (or its sink
-                        failed) */
+    bool incomplete; /* set before on_loop and before the cleanups when the body did not arrive
+                        whole (or its sink failed) */
     void *state;     /* the handler's own, in the arena */
-    /* Runs on the loop after the last step and before the response is sent; may fill a per-loop
-     * cache. NULL for none. */
+    /* Runs once, on the loop, when the response is decided (by a step or by the engine: look at
+     * resp.status) and before it is sent; may fill a per-loop cache. NULL for none. Not called when
+     * the client is gone. */
     void (*on_loop)(struct request *r);
     /* Engine's own: the next step, set by request_next and request_body. */
     step_fn next;

@@ -228,12 +228,42 @@ void response_error_json(struct request *r, const struct error *err, struct slic
         r->log_detail = arena_slice(r->arena, slice_cstr(err->message));
 }
 
+/* What to do, where whoever failed had nothing better to say. NULL: the message says it all. */
+static const char *usual_detail(enum error_code code)
+{
+    switch (code) {
+    case ERR_NOT_FOUND:
+        return "the registry's API is below /v2/: see the path";
+    case ERR_NO_SPACE:
+        return "nothing of this request was kept; pulls go on, and pushes work again as soon as "
+               "there is space";
+    case ERR_READ_ONLY:
+        return "nothing of this request was kept; pulls go on, and pushes work again when the "
+               "storage can be written: try again in a minute";
+    case ERR_UNAVAILABLE:
+        return "the registry is too busy now: try again in a moment";
+    case ERR_TIMEOUT:
+        return "send the request again, without pauses";
+    default:
+        return NULL;
+    }
+}
+
 void response_error(struct request *r, const struct error *err)
 {
     CLEANUP_BUF struct buf detail;
     buf_init(&detail, sizeof err->detail * 6 + 2);
+    const char *usual = usual_detail(err->code);
     if (err->detail[0])
         jw_quote(&detail, slice_cstr(err->detail));
+    else if (error_info(err->code)->status == 500)
+        jw_quote(&detail,
+                 slice_cstr(arena_printf(r->arena,
+                                         "the registry's log says why, under the request id "
+                                         "%.*s; nothing that was acknowledged is lost",
+                                         SLICE_ARG(r->id))));
+    else if (usual)
+        jw_quote(&detail, slice_cstr(usual));
     response_error_json(r, err, buf_view(&detail));
 }
 

@@ -14,7 +14,18 @@ struct request;
 
 enum { ROUTE_PARAMS_MAX = 3 };
 
-enum pool_id { POOL_LOOP, POOL_DB, POOL_IO, POOL_AUTH, POOL_SLOW, POOL_JOBS, POOL_COUNT };
+/* POOL_DB reads metadata; POOL_WRITE changes it (a step there waits for a commit, so that a slow
+ * disk never keeps the readers' workers). */
+enum pool_id {
+    POOL_LOOP,
+    POOL_DB,
+    POOL_WRITE,
+    POOL_IO,
+    POOL_AUTH,
+    POOL_SLOW,
+    POOL_JOBS,
+    POOL_COUNT
+};
 
 /* What a step returns (http/request.h makes NEXT and BODY). */
 enum step { STEP_DONE, STEP_NEXT, STEP_BODY };

@@ -21,7 +21,9 @@ struct http_limits {
     unsigned connections_per_ip;     /* 0: no limit */
     uint64_t head_timeout_ms;        /* whole head, from its first byte (10 s) */
     uint64_t idle_timeout_ms;        /* keep-alive without a request (120 s) */
-    uint64_t read_stall_ms;          /* no byte of the body arrived while we wanted one (60 s) */
+    uint64_t read_stall_ms;          /* over which a body's rate is looked at while we want it, and
+                                        without any byte at all (60 s) */
+    unsigned read_min_rate;          /* bytes a second of a body over that time (64) */
     uint64_t write_stall_ms;         /* no byte could be sent (60 s) */
     unsigned buffer_min, buffer_max; /* of an upload's buffers in bytes (16 KiB, 256 KiB) */
     uint64_t flush_ms;    /* a partly filled buffer of this age goes to the sink (100 ms) */

@@ -61,8 +61,14 @@ int stream_new(struct conn *c, struct slice head, struct stream **out, struct er
     int rc = 0;
     if (head.n) {
         rc = http_head_parse(arena_slice(a, head), r->head, err);
-        if (rc)
-            *r->head = (struct http_head){.method = HTTP_OTHER};
+        if (rc) {
+            struct http_head kept = {.method = r->head->method,
+                                     .method_text = r->head->method_text,
+                                     .target = r->head->target,
+                                     .path = r->head->path,
+                                     .minor = r->head->minor};
+            *r->head = kept;
+        }
     }
     struct slice id = http_field_get(r->head, "x-request-id");
     r->id = id_ok(id) ? id : make_id(l, a);
@@ -110,7 +116,11 @@ void stream_sent(struct stream *s)
 static void respond(struct stream *s)
 {
     CHECK(s->out == 0 && s->conn);
+    struct request *r = &s->r;
     s->phase = PHASE_RESPOND;
+    r->incomplete = request_has_body(r) && !s->body.complete;
+    if (r->on_loop)
+        STEAL(r->on_loop)(r);
     s->conn->codec->respond(s);
 }
 
@@ -282,20 +292,13 @@ static bool decide(struct stream *s, enum step result, enum pool_id *pool, step_
         error_set(&err, ERR_UNKNOWN, "the handler of %s made no response", r->route->name);
         response_error(r, &err);
     }
-    if (r->on_loop)
-        r->on_loop(r);
     respond(s);
     return false;
 }
 
 static void resume(struct stream *s)
 {
-    if (s->fail) {
-        enum error_code code = s->fail;
-        s->fail = ERR_NONE;
-        refuse(s, code, s->fail_detail);
-        return;
-    }
+    CHECK(!s->fail); /* only a body that is being read can fail, and no step runs meanwhile */
     enum pool_id pool;
     step_fn fn;
     if (decide(s, s->result, &pool, &fn))

@@ -9,7 +9,7 @@
 
 #include "base/banned.h"
 
-enum { PURGE_BATCH = 500, PENDING_BATCH = 200 };
+enum { PURGE_BATCH = 500, PENDING_BATCH = 200, CLOCK_JUMP_MS = 3600 * 1000 };
 
 /* A job is a task that is in the pool at most once at a time. */
 struct job {
@@ -26,6 +26,8 @@ struct jobs {
     struct job recover_job, purge_job, probe_job;
     struct slice *stages; /* left by an earlier process; each a heap string */
     size_t n_stages, cap_stages;
+    int64_t clock_offset; /* wall clock less monotonic clock at the start, in milliseconds */
+    atomic_bool stopping;
     struct metric *purged, *recovered;
 };
 
@@ -70,19 +72,24 @@ static void forget_stages(struct jobs *j)
 }
 
 /* A temporary file without an open upload belongs to a push that ended, or that never got as far as
- * its row. */
+ * its row. One that cannot be removed (a directory that somebody else made, say) does not keep the
+ * others: it is counted, and reported at each start. */
 static int recover_stages(struct jobs *j, struct recovery *out, struct error *err)
 {
-    for (size_t i = 0; i < j->n_stages; i++) {
+    for (size_t i = 0; i < j->n_stages && !atomic_load(&j->stopping); i++) {
         bool open = false;
+        struct error why = {0};
         if (upload_id_valid(j->stages[i]) &&
             meta_upload_exists(j->c.meta, j->stages[i], &open, err))
             return -1;
         if (open)
             continue;
-        if (stage_remove(j->c.store, j->stages[i], err))
-            return -1;
-        out->stages_removed++;
+        if (stage_remove(j->c.store, j->stages[i], &why)) {
+            out->failed++;
+            log_error(j->c.log, LOG_LEVEL_WARN, "cannot remove a temporary file", &why);
+        } else {
+            out->stages_removed++;
+        }
     }
     forget_stages(j);
     return 0;
@@ -91,26 +98,40 @@ static int recover_stages(struct jobs *j, struct recovery *out, struct error *er
 /* A pending blob is one whose push stopped between its two transactions. A whole file is kept (it
  * has no link yet, so nobody sees it until it is pushed again or collected); otherwise the row
  * goes, and the client, which was never told 201, pushes again. */
+static void settle_blob(struct jobs *j, const struct meta_pending *p, struct recovery *out)
+{
+    bool whole = false;
+    struct error err = {0};
+    if (store_verify(j->c.store, &p->digest, p->size, &whole, &err) ||
+        meta_blob_resolve(j->c.meta, &p->digest, p->epoch, whole, &err)) {
+        out->failed++;
+        LOG(j->c.log, LOG_LEVEL_WARN, "cannot settle a blob that an unfinished push left",
+            F_CSTR("digest", p->digest.text), F_CSTR("error", err.message));
+        return;
+    }
+    *(whole ? &out->blobs_completed : &out->blobs_dropped) += 1;
+}
+
 static int recover_blobs(struct jobs *j, struct recovery *out, struct error *err)
 {
-    for (;;) {
+    struct digest last = {0};
+    while (!atomic_load(&j->stopping)) {
         struct arena *a = arena_new(16 * 1024);
         struct meta_pending *list = NULL;
         unsigned n = 0;
-        int failed = meta_blob_pending(j->c.meta, PENDING_BATCH, a, &list, &n, err);
-        for (unsigned i = 0; i < n && !failed; i++) {
-            bool whole = false;
-            failed = store_verify(j->c.store, &list[i].digest, list[i].size, &whole, err) ||
-                     meta_blob_resolve(j->c.meta, &list[i].digest, list[i].epoch, whole, err);
-            if (!failed)
-                *(whole ? &out->blobs_completed : &out->blobs_dropped) += 1;
-        }
+        int failed =
+            meta_blob_pending(j->c.meta, slice_cstr(last.text), PENDING_BATCH, a, &list, &n, err);
+        for (unsigned i = 0; i < n && !failed && !atomic_load(&j->stopping); i++)
+            settle_blob(j, &list[i], out);
+        if (n)
+            last = list[n - 1].digest;
         arena_free(a);
         if (failed)
             return -1;
         if (n < PENDING_BATCH)
-            return 0;
+            break;
     }
+    return 0;
 }
 
 int jobs_recover(struct jobs *j, struct recovery *out, struct error *err)
@@ -124,27 +145,72 @@ int jobs_recover(struct jobs *j, struct recovery *out, struct error *err)
     return 0;
 }
 
-int jobs_purge(struct jobs *j, unsigned *removed, struct error *err)
+/* One open upload that nobody has gone on with. Whoever writes to it now is going on with it. The
+ * row decides, in one transaction; then the file goes, and the session last, so that nobody can
+ * take it in between. */
+static int purge_upload(struct jobs *j, const struct meta_stale *stale, int64_t before, bool *gone,
+                        struct error *err)
 {
-    unsigned total = 0;
-    int64_t now = os_wall_ms();
-    int64_t open_before = j->c.purge ? now - j->c.purge_age_ms : 0;
-    for (;;) {
+    struct upload *up = NULL;
+    *gone = false;
+    if (upload_acquire(j->c.uploads, stale->repo, stale->id, &up) == UPLOAD_BUSY)
+        return meta_upload_touch(j->c.meta, stale->repo, stale->id, err);
+    int failed = meta_upload_expire(j->c.meta, stale->id, before, gone, err);
+    if (!failed && *gone)
+        failed = stage_remove(j->c.store, stale->id, err);
+    if (*gone)
+        upload_forget(up);
+    else
+        upload_release(up);
+    return failed;
+}
+
+static int purge_uploads(struct jobs *j, int64_t before, unsigned *removed, struct error *err)
+{
+    for (bool more = true; more && !atomic_load(&j->stopping);) {
         struct arena *a = arena_new(16 * 1024);
-        struct slice *ids = NULL;
+        struct meta_stale *list = NULL;
         unsigned n = 0;
-        int failed = meta_upload_expire(j->c.meta, open_before, now - META_TOMBSTONE_MS,
-                                        PURGE_BATCH, a, &ids, &n, err);
-        for (unsigned i = 0; i < n && !failed; i++)
-            failed = stage_remove(j->c.store, ids[i], err);
+        unsigned went = 0;
+        int failed = meta_upload_stale(j->c.meta, before, PURGE_BATCH, a, &list, &n, err);
+        for (unsigned i = 0; i < n && !failed; i++) {
+            bool gone = false;
+            struct error why = {0};
+            if (purge_upload(j, &list[i], before, &gone, &why))
+                log_error(j->c.log, LOG_LEVEL_WARN, "cannot purge an upload", &why);
+            went += gone;
+        }
         arena_free(a);
         if (failed)
             return -1;
-        total += n;
-        if (n < PURGE_BATCH)
-            break;
+        *removed += went;
+        more = n == PURGE_BATCH && went > 0;
     }
-    *removed = total;
+    return 0;
+}
+
+/* A clock that jumped makes everything look old. */
+static bool clock_is_sane(struct jobs *j)
+{
+    int64_t drift = os_wall_ms() - (int64_t)os_mono_ms() - j->clock_offset;
+    return drift > -CLOCK_JUMP_MS && drift < CLOCK_JUMP_MS;
+}
+
+int jobs_purge(struct jobs *j, unsigned *removed, struct error *err)
+{
+    unsigned uploads = 0;
+    unsigned tombstones = 0;
+    int64_t now = os_wall_ms();
+    if (!clock_is_sane(j))
+        return error_set(err, ERR_UNKNOWN,
+                         "the wall clock has jumped since the start: nothing is purged until a "
+                         "restart");
+    if (j->c.purge && purge_uploads(j, now - j->c.purge_age_ms, &uploads, err))
+        return -1;
+    for (unsigned n = PURGE_BATCH; n == PURGE_BATCH; tombstones += n)
+        if (meta_tombstones_expire(j->c.meta, now - META_TOMBSTONE_MS, PURGE_BATCH, &n, err))
+            return -1;
+    *removed = uploads + tombstones;
     return 0;
 }
 
@@ -153,8 +219,7 @@ static void run_recover(struct jobs *j)
     struct error err = {0};
     struct recovery found = {0};
     if (jobs_recover(j, &found, &err)) {
-        log_error(j->c.log, LOG_LEVEL_ERROR,
-                  "recovery stopped; it is tried again at the next start", &err);
+        log_error(j->c.log, LOG_LEVEL_ERROR, "recovery stopped; it is tried again later", &err);
         return;
     }
     unsigned all = found.stages_removed + found.blobs_completed + found.blobs_dropped;
@@ -164,7 +229,7 @@ static void run_recover(struct jobs *j)
         LOG(j->c.log, LOG_LEVEL_INFO, "recovered from an unclean stop",
             F_INT("temporary_files_removed", found.stages_removed),
             F_INT("blobs_completed", found.blobs_completed),
-            F_INT("blobs_dropped", found.blobs_dropped));
+            F_INT("blobs_dropped", found.blobs_dropped), F_INT("failed", found.failed));
 }
 
 static void run_purge(struct jobs *j)
@@ -197,6 +262,7 @@ static void on_purge_timer(struct timer *t)
 {
     struct jobs *j = CONTAINER_OF(t, struct jobs, purge_timer);
     job_post(&j->purge_job);
+    job_post(&j->recover_job); /* pushes that failed half-way since */
     timer_set(j->loop, t, j->c.purge_interval_ms);
 }
 
@@ -220,6 +286,8 @@ int jobs_new(const struct jobs_config *config, struct jobs **out, struct error *
 {
     struct jobs *j = xcalloc(1, sizeof *j);
     j->c = *config;
+    j->clock_offset = os_wall_ms() - (int64_t)os_mono_ms();
+    atomic_init(&j->stopping, false);
     job_init(j, &j->recover_job, run_recover);
     job_init(j, &j->purge_job, run_purge);
     job_init(j, &j->probe_job, run_probe);
@@ -250,6 +318,7 @@ void jobs_start(struct jobs *j, struct loop *loop)
 
 void jobs_stop(struct jobs *j)
 {
+    atomic_store(&j->stopping, true);
     timer_clear(j->loop, &j->purge_timer);
     timer_clear(j->loop, &j->probe_timer);
 }

@@ -43,6 +43,7 @@ struct recovery {
     unsigned stages_removed;  /* temporary files without an open upload */
     unsigned blobs_completed; /* pending blobs whose file was whole */
     unsigned blobs_dropped;   /* pending blobs without one */
+    unsigned failed;          /* entries that could not be settled; they are tried again later */
 };
 int jobs_recover(struct jobs *j, struct recovery *out, struct error *err);
 /* Uploads and tombstones removed. */

@@ -74,7 +74,8 @@ static int make_pools(struct app *app, struct error *err)
 {
     unsigned db = app->s.db_workers ? (unsigned)MIN(app->s.db_workers, 256) : 16;
     unsigned io = app->s.io_workers ? (unsigned)MIN(app->s.io_workers, 256) : 2 * cpus();
-    return make_pool(app, POOL_DB, "db", db, err) || make_pool(app, POOL_IO, "io", io, err) ||
+    return make_pool(app, POOL_DB, "db", db, err) || make_pool(app, POOL_WRITE, "write", db, err) ||
+                   make_pool(app, POOL_IO, "io", io, err) ||
                    make_pool(app, POOL_SLOW, "slow", MAX(1u, cpus() - 1), err) ||
                    make_pool(app, POOL_JOBS, "jobs", 2, err)
                ? -1
@@ -88,8 +89,8 @@ static int open_stores(struct app *app, struct error *err)
         return error_set(err, ERR_UNKNOWN, "out of memory");
     /* The store first: its lock keeps a second berth away from the database too. */
     if (store_fs_open(app->directory, FDS_IDLE, app->metrics, &app->store, err) ||
-        meta_sqlite_open(database, pool_threads(app->pools[POOL_DB]) + 8, app->metrics, &app->meta,
-                         err))
+        meta_sqlite_open(database, 2 * pool_threads(app->pools[POOL_DB]) + 8, app->metrics,
+                         &app->meta, err))
         return -1;
     app->uploads = uploads_new(app->store, META_INLINE_MAX, UPLOADS_IDLE);
     struct jobs_config jobs = {
@@ -107,6 +108,12 @@ static int open_stores(struct app *app, struct error *err)
     return jobs_new(&jobs, &app->jobs, err);
 }
 
+/* 0 takes the default, as in registry; an answer has to fit its buffer. */
+static unsigned page(uint64_t wanted, unsigned def)
+{
+    return wanted == 0 ? def : (unsigned)MIN(wanted, 20000);
+}
+
 static void make_registry(struct app *app)
 {
     struct registry_config c = {
@@ -116,8 +123,8 @@ static void make_registry(struct app *app)
         .io = app->pools[POOL_IO],
         .metrics = app->metrics,
         .policy = {.read_only = app->s.read_only, .delete_enabled = app->s.delete_enabled},
-        .tags_page = (unsigned)app->s.tags_max,
-        .catalog_page = (unsigned)app->s.catalog_max,
+        .tags_page = page(app->s.tags_max, 10000),
+        .catalog_page = page(app->s.catalog_max, 1000),
         .referrers_page = 1000,
         .cache_bytes = (size_t)app->s.cache_bytes,
     };

@@ -21,7 +21,9 @@
 #include "oci/manifest.h"
 
 enum {
-    META_INLINE_MAX = 64 * 1024 /* blobs up to this many bytes live in the database */
+    META_INLINE_MAX = 64 * 1024,    /* blobs up to this many bytes live in the database */
+    META_REFERRERS_BYTES = 4000000, /* of one page of referrers, see meta_referrers() */
+    META_REFERRER_COST = 512        /* what an entry counts besides its texts */
 };
 #define META_LINK_LEASE_MS \
     (24LL * 3600 * 1000) /* a new repository-blob link protects its blob for this long */
@@ -55,11 +57,33 @@ struct meta_upload {
     struct digest digest; /* UPLOAD_DONE: what it became */
 };
 
+/* An open upload that nobody has gone on with. */
+struct meta_stale {
+    struct slice repo, id;
+};
+
+/* What meta_blob_pend() found. */
+struct meta_pend {
+    bool live;      /* it is there already: nothing has to be written */
+    bool is_inline; /* live, and the bytes are in the database: the store has no file */
+    int64_t epoch;  /* of the row */
+};
+
 struct meta_manifest {
     struct digest digest;
     char media_type[256];
     uint64_t size;
     struct shared *bytes; /* when asked for: a reference that the caller owns */
+};
+
+/* A condition on what a reference points to, decided where nothing can come in between: check() is
+ * called once, inside the transaction and on the writer's thread, so it must be pure: no waiting,
+ * no calls of this interface, nothing but `arg` and the arguments. `current` is what the reference
+ * points to now, NULL when there is nothing. 0: go on; -1 with *err: the call fails with that error
+ * and nothing has changed. */
+struct meta_condition {
+    int (*check)(void *arg, const struct digest *current, struct error *err);
+    void *arg;
 };
 
 /* One push of a manifest. */
@@ -70,9 +94,8 @@ struct meta_manifest_put {
     const struct manifest *manifest; /* parsed from body */
     const struct slice *tags;        /* set to this manifest */
     unsigned n_tags;
-    struct slice if_match; /* a digest that tags[0] must point to now (412 PRECONDITION otherwise);
-                              or empty */
-    bool if_none_match;    /* tags[0] (without tags: the digest) must not exist yet */
+    const struct meta_condition *condition; /* on tags[0], or on the digest itself when there are no
+                                               tags; or NULL */
 };
 struct meta_manifest_put_result {
     bool created; /* was not in this repository before */
@@ -126,24 +149,28 @@ struct meta_ops {
     int (*upload_save)(struct meta *m, struct slice repo, struct slice id, uint64_t offset,
                        bool staged, struct slice bytes, struct error *err);
     int (*upload_delete)(struct meta *m, struct slice repo, struct slice id, struct error *err);
-    int (*upload_expire)(struct meta *m, int64_t open_before_ms, int64_t done_before_ms,
-                         unsigned max, struct arena *a, struct slice **ids, unsigned *n,
+    int (*upload_touch)(struct meta *m, struct slice repo, struct slice id, struct error *err);
+    int (*upload_stale)(struct meta *m, int64_t before_ms, unsigned max, struct arena *a,
+                        struct meta_stale **list, unsigned *n, struct error *err);
+    int (*upload_expire)(struct meta *m, struct slice id, int64_t before_ms, bool *gone,
                          struct error *err);
+    int (*tombstones_expire)(struct meta *m, int64_t before_ms, unsigned max, unsigned *removed,
+                             struct error *err);
     int (*upload_exists)(struct meta *m, struct slice id, bool *open, struct error *err);
 
     int (*blob_get)(struct meta *m, struct slice repo, const struct digest *d, bool want_bytes,
                     struct meta_blob *out, struct error *err);
     int (*blob_lease)(struct meta *m, struct slice repo, const struct digest *d, struct error *err);
-    int (*blob_pend)(struct meta *m, const struct digest *d, uint64_t size, bool *live,
-                     int64_t *epoch, struct error *err);
+    int (*blob_pend)(struct meta *m, const struct digest *d, uint64_t size, struct meta_pend *out,
+                     struct error *err);
     int (*blob_commit)(struct meta *m, struct slice repo, const struct digest *d, uint64_t size,
                        const struct slice *bytes, struct slice upload_id, struct error *err);
     int (*blob_mount)(struct meta *m, struct slice from, struct slice repo, const struct digest *d,
                       struct error *err);
     int (*blob_delete)(struct meta *m, struct slice repo, const struct digest *d,
                        struct error *err);
-    int (*blob_pending)(struct meta *m, unsigned max, struct arena *a, struct meta_pending **list,
-                        unsigned *n, struct error *err);
+    int (*blob_pending)(struct meta *m, struct slice after, unsigned max, struct arena *a,
+                        struct meta_pending **list, unsigned *n, struct error *err);
     int (*blob_resolve)(struct meta *m, const struct digest *d, int64_t epoch, bool exists,
                         struct error *err);
 
@@ -152,8 +179,9 @@ struct meta_ops {
     int (*manifest_get)(struct meta *m, struct slice repo, const struct reference *ref,
                         bool want_bytes, struct meta_manifest *out, struct error *err);
     int (*manifest_delete)(struct meta *m, struct slice repo, const struct digest *d,
-                           struct error *err);
-    int (*tag_delete)(struct meta *m, struct slice repo, struct slice tag, struct error *err);
+                           const struct meta_condition *condition, struct error *err);
+    int (*tag_delete)(struct meta *m, struct slice repo, struct slice tag,
+                      const struct meta_condition *condition, struct error *err);
 
     int (*tags)(struct meta *m, struct slice repo, struct slice last, unsigned n, struct arena *a,
                 struct meta_names *out, struct error *err);
@@ -221,13 +249,34 @@ static inline int meta_upload_delete(struct meta *m, struct slice repo, struct s
 {
     return m->ops->upload_delete(m, repo, id, err);
 }
-/* Removes up to `max` open uploads last touched before open_before_ms and tombstones from before
- * done_before_ms (wall clock); their ids (arena). */
-static inline int meta_upload_expire(struct meta *m, int64_t open_before_ms, int64_t done_before_ms,
-                                     unsigned max, struct arena *a, struct slice **ids, unsigned *n,
+/* Somebody is going on with an open upload, though nothing is to be recorded: it was last touched
+ * now. (Creating and saving touch it as well.) ERR_BLOB_UPLOAD_UNKNOWN when it is gone or done. */
+static inline int meta_upload_touch(struct meta *m, struct slice repo, struct slice id,
+                                    struct error *err)
+{
+    return m->ops->upload_touch(m, repo, id, err);
+}
+/* Up to `max` (and to a limit of the backend, at least 1000) open uploads last touched before
+ * before_ms (wall clock), oldest first, in the arena. Reads only. */
+static inline int meta_upload_stale(struct meta *m, int64_t before_ms, unsigned max,
+                                    struct arena *a, struct meta_stale **list, unsigned *n,
+                                    struct error *err)
+{
+    return m->ops->upload_stale(m, before_ms, max, a, list, n, err);
+}
+/* Removes this open upload if it still was last touched before before_ms; *gone tells. One that is
+ * done, unknown or was touched since stays as it is: no error, *gone is false. */
+static inline int meta_upload_expire(struct meta *m, struct slice id, int64_t before_ms, bool *gone,
                                      struct error *err)
 {
-    return m->ops->upload_expire(m, open_before_ms, done_before_ms, max, a, ids, n, err);
+    return m->ops->upload_expire(m, id, before_ms, gone, err);
+}
+/* Removes up to `max` (and to a limit of the backend, at least 1000) tombstones from before
+ * before_ms, oldest first; how many. */
+static inline int meta_tombstones_expire(struct meta *m, int64_t before_ms, unsigned max,
+                                         unsigned *removed, struct error *err)
+{
+    return m->ops->tombstones_expire(m, before_ms, max, removed, err);
 }
 /* Is there an open upload of this id, in any repository? For the clean-up of temporary files. */
 static inline int meta_upload_exists(struct meta *m, struct slice id, bool *open, struct error *err)
@@ -251,12 +300,12 @@ static inline int meta_blob_lease(struct meta *m, struct slice repo, const struc
 }
 /* Step 5 of a push: the row becomes pending with a lease (absent: inserted; deleting: pending with
  * epoch + 1; pending: shared, lease extended, and epoch + 1 when meta_blob_pending() would list it,
- * so that recovery lets go of it) and *live is false; or it is live already: *live is true when the
- * size agrees. ERR_DIGEST_INVALID when it does not. *epoch is the row's epoch. */
-static inline int meta_blob_pend(struct meta *m, const struct digest *d, uint64_t size, bool *live,
-                                 int64_t *epoch, struct error *err)
+ * so that recovery lets go of it) and out->live is false; or it is live already: out->live is true
+ * when the size agrees. ERR_DIGEST_INVALID when it does not. */
+static inline int meta_blob_pend(struct meta *m, const struct digest *d, uint64_t size,
+                                 struct meta_pend *out, struct error *err)
 {
-    return m->ops->blob_pend(m, d, size, live, epoch, err);
+    return m->ops->blob_pend(m, d, size, out, err);
 }
 /* Step 7: the blob is live, linked to the repository with a lease, and the upload (unless upload_id
  * is empty) is a tombstone; all in one durable transaction. With `bytes` (at most META_INLINE_MAX)
@@ -277,18 +326,22 @@ static inline int meta_blob_mount(struct meta *m, struct slice from, struct slic
 {
     return m->ops->blob_mount(m, from, repo, d, err);
 }
-/* Removes the link; the blob itself is the garbage collector's. ERR_NAME_UNKNOWN, ERR_BLOB_UNKNOWN.
- */
+/* Removes the link; the blob itself is the garbage collector's, which leaves it alone for another
+ * META_LINK_LEASE_MS. ERR_NAME_UNKNOWN, ERR_BLOB_UNKNOWN. */
 static inline int meta_blob_delete(struct meta *m, struct slice repo, const struct digest *d,
                                    struct error *err)
 {
     return m->ops->blob_delete(m, repo, d, err);
 }
-/* Pending blobs whose lease has expired or was given by an earlier process: for recovery. */
-static inline int meta_blob_pending(struct meta *m, unsigned max, struct arena *a,
-                                    struct meta_pending **list, unsigned *n, struct error *err)
+/* Pending blobs whose lease has expired or was given by an earlier process: for recovery. Up to
+ * `max` (and to a limit of the backend, at least 1000), ascending by digest, after `after`
+ * (exclusive; empty: from the first), so that one that cannot be settled does not hide the others.
+ */
+static inline int meta_blob_pending(struct meta *m, struct slice after, unsigned max,
+                                    struct arena *a, struct meta_pending **list, unsigned *n,
+                                    struct error *err)
 {
-    return m->ops->blob_pending(m, max, a, list, n, err);
+    return m->ops->blob_pending(m, after, max, a, list, n, err);
 }
 /* Ends a pending state, if the row is still pending with that epoch: live without a link when the
  * verified file `exists`, else the row goes. */
@@ -301,7 +354,9 @@ static inline int meta_blob_resolve(struct meta *m, const struct digest *d, int6
 /* --- manifests and tags --- */
 /* One transaction: every required edge is live and linked (blobs) or present (child manifests) in
  * this repository -> manifest, edges, tags. Bytes and media type of a digest that is there already
- * stay as they were first pushed. ERR_MANIFEST_BLOB_UNKNOWN (out->missing), ERR_PRECONDITION. */
+ * stay as they were first pushed. ERR_MANIFEST_BLOB_UNKNOWN (out->missing); the condition's error,
+ * which comes after that (RFC 9110 section 13.2.1: a precondition counts only for a request that
+ * would succeed without it). */
 static inline int meta_manifest_put(struct meta *m, const struct meta_manifest_put *in,
                                     struct arena *a, struct meta_manifest_put_result *out,
                                     struct error *err)
@@ -314,17 +369,19 @@ static inline int meta_manifest_get(struct meta *m, struct slice repo, const str
 {
     return m->ops->manifest_get(m, repo, ref, want_bytes, out, err);
 }
-/* The manifest and all tags that point to it go. ERR_MANIFEST_UNKNOWN, ERR_NAME_UNKNOWN. */
+/* The manifest and all tags that point to it go. condition: on the digest itself; or NULL. First
+ * the condition's error (what is not there, the condition is asked about with NULL), then
+ * ERR_MANIFEST_UNKNOWN, ERR_NAME_UNKNOWN. */
 static inline int meta_manifest_delete(struct meta *m, struct slice repo, const struct digest *d,
-                                       struct error *err)
+                                       const struct meta_condition *condition, struct error *err)
 {
-    return m->ops->manifest_delete(m, repo, d, err);
+    return m->ops->manifest_delete(m, repo, d, condition, err);
 }
-/* The tag goes, the manifest stays. ERR_MANIFEST_UNKNOWN, ERR_NAME_UNKNOWN. */
+/* The tag goes, the manifest stays. condition and errors: as meta_manifest_delete(), on the tag. */
 static inline int meta_tag_delete(struct meta *m, struct slice repo, struct slice tag,
-                                  struct error *err)
+                                  const struct meta_condition *condition, struct error *err)
 {
-    return m->ops->tag_delete(m, repo, tag, err);
+    return m->ops->tag_delete(m, repo, tag, condition, err);
 }
 /* Up to n tags after `last` (exclusive; empty: from the first) in byte order. ERR_NAME_UNKNOWN when
  * there is no such repository. n == 0: existence only. */
@@ -340,8 +397,10 @@ static inline int meta_repositories(struct meta *m, struct slice last, unsigned 
     return m->ops->repositories(m, last, n, a, out, err);
 }
 /* Up to n manifests of `repo` whose subject is `subject`, ascending by digest, after `last`; only
- * those of `artifact_type` unless it is empty. An unknown repository or subject gives an empty
- * list. */
+ * those of `artifact_type` unless it is empty. A page ends early, with more == true and at least
+ * one entry, where META_REFERRER_COST + artifact_type + annotations (bytes) of its entries would
+ * exceed META_REFERRERS_BYTES in all: clients choose how long annotations are. An unknown
+ * repository or subject gives an empty list. */
 static inline int meta_referrers(struct meta *m, struct slice repo, struct slice subject,
                                  struct slice artifact_type, struct slice last, unsigned n,
                                  struct arena *a, struct meta_referrers *out, struct error *err)

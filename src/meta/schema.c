@@ -15,27 +15,26 @@ static const char repositories[] = "CREATE TABLE repositories ("
 /* state: 0 pending, 1 live, 2 deleting. lease_ms: the collector (or, for a pending blob, recovery)
  * leaves the row alone until then. generation: the process that made it pending. The bytes of small
  * blobs are in a table of their own, so that changing a state or a lease does not rewrite them. */
-static const char blobs[] =
-    "CREATE TABLE blobs ("
-    "  id INTEGER PRIMARY KEY,"
-    "  digest TEXT NOT NULL UNIQUE,"
-    "  size INTEGER NOT NULL CHECK (size >= 0),"
-    "  state INTEGER NOT NULL CHECK (state IN (0, 1, 2)),"
-    "  epoch INTEGER NOT NULL,"
-    "  lease_ms INTEGER NOT NULL,"
-    "  generation INTEGER NOT NULL,"
-    "  created_ms INTEGER NOT NULL,"
-    "  is_inline INTEGER NOT NULL CHECK (is_inline IN (0, 1))) STRICT;"
-    "CREATE INDEX blobs_pending ON blobs (lease_ms, generation) WHERE state = 0;"
-    "CREATE TABLE blob_data ("
-    "  blob INTEGER PRIMARY KEY REFERENCES blobs (id) ON DELETE CASCADE,"
-    "  data BLOB NOT NULL) STRICT;"
-    "CREATE TABLE repo_blobs ("
-    "  repo INTEGER NOT NULL REFERENCES repositories (id),"
-    "  blob INTEGER NOT NULL REFERENCES blobs (id),"
-    "  lease_ms INTEGER NOT NULL,"
-    "  PRIMARY KEY (repo, blob)) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX repo_blobs_blob ON repo_blobs (blob);";
+static const char blobs[] = "CREATE TABLE blobs ("
+                            "  id INTEGER PRIMARY KEY,"
+                            "  digest TEXT NOT NULL UNIQUE,"
+                            "  size INTEGER NOT NULL CHECK (size >= 0),"
+                            "  state INTEGER NOT NULL CHECK (state IN (0, 1, 2)),"
+                            "  epoch INTEGER NOT NULL,"
+                            "  lease_ms INTEGER NOT NULL,"
+                            "  generation INTEGER NOT NULL,"
+                            "  created_ms INTEGER NOT NULL,"
+                            "  is_inline INTEGER NOT NULL CHECK (is_inline IN (0, 1))) STRICT;"
+                            "CREATE INDEX blobs_pending ON blobs (digest) WHERE state = 0;"
+                            "CREATE TABLE blob_data ("
+                            "  blob INTEGER PRIMARY KEY REFERENCES blobs (id) ON DELETE CASCADE,"
+                            "  data BLOB NOT NULL) STRICT;"
+                            "CREATE TABLE repo_blobs ("
+                            "  repo INTEGER NOT NULL REFERENCES repositories (id),"
+                            "  blob INTEGER NOT NULL REFERENCES blobs (id),"
+                            "  lease_ms INTEGER NOT NULL,"
+                            "  PRIMARY KEY (repo, blob)) STRICT, WITHOUT ROWID;"
+                            "CREATE INDEX repo_blobs_blob ON repo_blobs (blob);";
 
 /* Bytes once for all repositories and for both algorithms: found by the SHA-256 of the bytes. An
  * edge to a child keeps the child's digest, because the child may go and come back. */

@@ -60,9 +60,13 @@
     X(SQL_UPLOAD_DONE,                                                                             \
       "UPDATE uploads SET state = 1, digest = $1, received = $2, staged = 0, bytes = NULL, "       \
       "touched_ms = $3 WHERE id = $4 AND repo = $5 AND state = 0")                                 \
-    X(SQL_UPLOAD_EXPIRE, "DELETE FROM uploads WHERE n IN (SELECT n FROM uploads WHERE state = $1 " \
-                         "AND touched_ms < $2 "                                                    \
-                         "ORDER BY touched_ms LIMIT $3) RETURNING id")                             \
+    X(SQL_UPLOAD_TOUCH,                                                                            \
+      "UPDATE uploads SET touched_ms = $1 WHERE id = $2 AND repo = $3 AND state = 0")              \
+    X(SQL_UPLOAD_STALE, "SELECT repo, id FROM uploads WHERE state = 0 AND touched_ms < $1 "        \
+                        "ORDER BY touched_ms LIMIT $2")                                            \
+    X(SQL_UPLOAD_EXPIRE, "DELETE FROM uploads WHERE id = $1 AND state = 0 AND touched_ms < $2")    \
+    X(SQL_TOMBSTONES_EXPIRE, "DELETE FROM uploads WHERE n IN (SELECT n FROM uploads WHERE "        \
+                             "state = 1 AND touched_ms < $1 ORDER BY touched_ms LIMIT $2)")        \
     X(SQL_UPLOAD_STATE, "SELECT state FROM uploads WHERE id = $1")                                 \
     /* --- blobs --- */                                                                            \
     X(SQL_BLOB_GET, "SELECT " SQL_BLOB_GET_COLUMNS " " SQL_BLOB_GET_FROM SQL_BLOB_GET_WHERE)       \
@@ -79,10 +83,11 @@
     X(SQL_BLOB_DATA_DELETE, "DELETE FROM blob_data WHERE blob = $1")                               \
     X(SQL_BLOB_REMOVE, "DELETE FROM blobs WHERE id = $1")                                          \
     X(SQL_BLOB_PENDING,                                                                            \
-      "SELECT digest, size, epoch FROM blobs WHERE state = 0 AND (lease_ms <= $1 OR "              \
-      "generation <> $2) LIMIT $3")                                                                \
+      "SELECT digest, size, epoch FROM blobs WHERE state = 0 AND digest > $1 AND "                 \
+      "(lease_ms <= $2 OR generation <> $3) ORDER BY digest LIMIT $4")                             \
     X(SQL_BLOB_GRACE, "UPDATE blobs SET lease_ms = $1 WHERE id IN (SELECT blob FROM "              \
                       "manifest_blobs WHERE manifest = $2) AND lease_ms < $1")                     \
+    X(SQL_BLOB_GRACE_ONE, "UPDATE blobs SET lease_ms = $1 WHERE digest = $2 AND lease_ms < $1")    \
     X(SQL_LINK_PUT, "INSERT INTO repo_blobs (repo, blob, lease_ms) VALUES ($1, $2, $3) "           \
                     "ON CONFLICT (repo, blob) DO UPDATE SET lease_ms = excluded.lease_ms")         \
     X(SQL_LINK_LEASE, "UPDATE repo_blobs SET lease_ms = $1 WHERE repo = (SELECT id FROM "          \

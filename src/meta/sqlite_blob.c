@@ -16,7 +16,7 @@ struct blob_txn {
     const struct slice *bytes;
     bool exists; /* blob_resolve */
     int64_t epoch;
-    bool live;
+    struct meta_pend pend; /* blob_pend */
 };
 
 /* A row of `blobs`. */
@@ -131,11 +131,11 @@ int sqlite_blob_get(struct meta *m, struct slice repo, const struct digest *d, b
     return r;
 }
 
-static int list_pending(struct sqdb *db, int64_t generation, unsigned max, struct arena *a,
-                        struct meta_pending **list, unsigned *n, struct error *err)
+static int list_pending(struct sqdb *db, int64_t generation, struct slice after, unsigned max,
+                        struct arena *a, struct meta_pending **list, unsigned *n, struct error *err)
 {
-    SQ_CLEANUP struct sqlite3_stmt *q =
-        SQ_START(db, SQL_BLOB_PENDING, err, sq_i(os_wall_ms()), sq_i(generation), sq_i(max));
+    SQ_CLEANUP struct sqlite3_stmt *q = SQ_START(db, SQL_BLOB_PENDING, err, sq_t(after),
+                                                 sq_i(os_wall_ms()), sq_i(generation), sq_i(max));
     struct meta_pending *found = ARENA_ARRAY(a, struct meta_pending, max);
     unsigned count = 0;
     int r = q ? 1 : -1;
@@ -153,14 +153,15 @@ static int list_pending(struct sqdb *db, int64_t generation, unsigned max, struc
     return 0;
 }
 
-int sqlite_blob_pending(struct meta *m, unsigned max, struct arena *a, struct meta_pending **list,
-                        unsigned *n, struct error *err)
+int sqlite_blob_pending(struct meta *m, struct slice after, unsigned max, struct arena *a,
+                        struct meta_pending **list, unsigned *n, struct error *err)
 {
     struct meta_sqlite *s = meta_sqlite(m);
     struct sqdb *db = readers_take(s->readers, err);
     if (!db)
         return -1;
-    int r = list_pending(db, s->generation, MIN(max, (unsigned)PENDING_MAX), a, list, n, err);
+    int r =
+        list_pending(db, s->generation, after, MIN(max, (unsigned)PENDING_MAX), a, list, n, err);
     readers_give(s->readers, db);
     return r;
 }
@@ -180,7 +181,7 @@ static int run_pend(struct txn *t, struct sqdb *db, struct error *err)
     int r = row_find(db, b->digest, &old, err);
     if (r < 0)
         return -1;
-    b->epoch = 1;
+    b->pend = (struct meta_pend){.epoch = 1};
     if (r == 0)
         return row_add(db, b->digest, &row, err);
     if (old.state != BLOB_DELETING && check_size(&old, b->size, err) < 0)
@@ -189,7 +190,8 @@ static int run_pend(struct txn *t, struct sqdb *db, struct error *err)
     row.epoch = old.epoch;
     if (old.state == BLOB_LIVE) {
         /* The collector has to leave it alone until the push has made its link. */
-        b->live = true;
+        b->pend.live = true;
+        b->pend.is_inline = old.is_inline;
         row = old;
         row.lease_ms = MAX(old.lease_ms, now + META_PENDING_LEASE_MS);
     } else if (old.state == BLOB_DELETING) {
@@ -199,18 +201,17 @@ static int run_pend(struct txn *t, struct sqdb *db, struct error *err)
     } else if (old.lease_ms <= now || old.generation != b->s->generation) {
         row.epoch++; /* recovery may be looking at it: disarms that */
     }
-    b->epoch = row.epoch;
+    b->pend.epoch = row.epoch;
     return row_save(db, &row, err);
 }
 
-int sqlite_blob_pend(struct meta *m, const struct digest *d, uint64_t size, bool *live,
-                     int64_t *epoch, struct error *err)
+int sqlite_blob_pend(struct meta *m, const struct digest *d, uint64_t size, struct meta_pend *out,
+                     struct error *err)
 {
     struct blob_txn b = {.txn.run = run_pend, .digest = slice_cstr(d->text), .size = size};
     if (run(m, &b, err) < 0)
         return -1;
-    *live = b.live;
-    *epoch = b.epoch;
+    *out = b.pend;
     return 0;
 }
 
@@ -349,7 +350,12 @@ static int run_delete(struct txn *t, struct sqdb *db, struct error *err)
         return error_set(err, ERR_NAME_UNKNOWN, "no such repository: %.*s", SLICE_ARG(b->repo));
     if (r < 0 || SQ_RUN(db, SQL_LINK_DELETE, &changes, err, sq_i(repo), sq_t(b->digest)) < 0)
         return -1;
-    return changes ? 0 : unknown(b->digest, err);
+    if (!changes)
+        return unknown(b->digest, err);
+    /* This may have been the last link. A push that has just been told that the blob is there
+     * counts on it: the grace period starts now. */
+    return SQ_RUN(db, SQL_BLOB_GRACE_ONE, NULL, err, sq_i(os_wall_ms() + META_LINK_LEASE_MS),
+                  sq_t(b->digest));
 }
 
 int sqlite_blob_delete(struct meta *m, struct slice repo, const struct digest *d, struct error *err)

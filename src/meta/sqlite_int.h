@@ -44,6 +44,13 @@ int sqlite_repo_make(struct sqdb *db, struct slice name, int64_t *id, struct err
 int sqlite_repo_unknown_or(struct sqdb *db, struct slice name, enum error_code code,
                            struct error *err);
 
+/* Asks a condition (NULL: none) about what a tag of this repository points to now; repo_id < 0:
+ * there is no such repository. The same about a manifest, which is `there` or not. 0 or -1. */
+int sqlite_condition_on_tag(const struct meta_condition *c, struct sqdb *db, int64_t repo_id,
+                            struct slice tag, struct error *err);
+int sqlite_condition_on_digest(const struct meta_condition *c, const struct digest *d, bool there,
+                               struct error *err);
+
 /* The callbacks of meta.h, by file. */
 int sqlite_upload_create(struct meta *m, struct slice repo, struct slice id, enum hash_alg alg,
                          struct error *err);
@@ -52,24 +59,28 @@ int sqlite_upload_get(struct meta *m, struct slice repo, struct slice id, struct
 int sqlite_upload_save(struct meta *m, struct slice repo, struct slice id, uint64_t offset,
                        bool staged, struct slice bytes, struct error *err);
 int sqlite_upload_delete(struct meta *m, struct slice repo, struct slice id, struct error *err);
-int sqlite_upload_expire(struct meta *m, int64_t open_before_ms, int64_t done_before_ms,
-                         unsigned max, struct arena *a, struct slice **ids, unsigned *n,
+int sqlite_upload_touch(struct meta *m, struct slice repo, struct slice id, struct error *err);
+int sqlite_upload_stale(struct meta *m, int64_t before_ms, unsigned max, struct arena *a,
+                        struct meta_stale **list, unsigned *n, struct error *err);
+int sqlite_upload_expire(struct meta *m, struct slice id, int64_t before_ms, bool *gone,
                          struct error *err);
+int sqlite_tombstones_expire(struct meta *m, int64_t before_ms, unsigned max, unsigned *removed,
+                             struct error *err);
 int sqlite_upload_exists(struct meta *m, struct slice id, bool *open, struct error *err);
 
 int sqlite_blob_get(struct meta *m, struct slice repo, const struct digest *d, bool want_bytes,
                     struct meta_blob *out, struct error *err);
 int sqlite_blob_lease(struct meta *m, struct slice repo, const struct digest *d, struct error *err);
-int sqlite_blob_pend(struct meta *m, const struct digest *d, uint64_t size, bool *live,
-                     int64_t *epoch, struct error *err);
+int sqlite_blob_pend(struct meta *m, const struct digest *d, uint64_t size, struct meta_pend *out,
+                     struct error *err);
 int sqlite_blob_commit(struct meta *m, struct slice repo, const struct digest *d, uint64_t size,
                        const struct slice *bytes, struct slice upload_id, struct error *err);
 int sqlite_blob_mount(struct meta *m, struct slice from, struct slice repo, const struct digest *d,
                       struct error *err);
 int sqlite_blob_delete(struct meta *m, struct slice repo, const struct digest *d,
                        struct error *err);
-int sqlite_blob_pending(struct meta *m, unsigned max, struct arena *a, struct meta_pending **list,
-                        unsigned *n, struct error *err);
+int sqlite_blob_pending(struct meta *m, struct slice after, unsigned max, struct arena *a,
+                        struct meta_pending **list, unsigned *n, struct error *err);
 int sqlite_blob_resolve(struct meta *m, const struct digest *d, int64_t epoch, bool exists,
                         struct error *err);
 
@@ -78,8 +89,9 @@ int sqlite_manifest_put(struct meta *m, const struct meta_manifest_put *in, stru
 int sqlite_manifest_get(struct meta *m, struct slice repo, const struct reference *ref,
                         bool want_bytes, struct meta_manifest *out, struct error *err);
 int sqlite_manifest_delete(struct meta *m, struct slice repo, const struct digest *d,
-                           struct error *err);
-int sqlite_tag_delete(struct meta *m, struct slice repo, struct slice tag, struct error *err);
+                           const struct meta_condition *condition, struct error *err);
+int sqlite_tag_delete(struct meta *m, struct slice repo, struct slice tag,
+                      const struct meta_condition *condition, struct error *err);
 
 int sqlite_tags(struct meta *m, struct slice repo, struct slice last, unsigned n, struct arena *a,
                 struct meta_names *out, struct error *err);

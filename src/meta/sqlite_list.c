@@ -107,19 +107,26 @@ static int list_referrers(struct sqlite3_stmt *q, unsigned n, struct arena *a,
                           struct meta_referrers *out, struct error *err)
 {
     struct meta_referrers page = {0};
+    size_t bytes = 0;
     int r = 1;
     while (r > 0 && (r = sq_next(q, err)) > 0) {
         if (page.n == n) {
             page.more = n > 0;
             break;
         }
+        struct slice type = sq_bytes(q, 2), annotations = sq_bytes(q, 4);
+        bytes += META_REFERRER_COST + type.n + annotations.n;
+        if (page.n > 0 && bytes > META_REFERRERS_BYTES) {
+            page.more = true;
+            break;
+        }
         page.list = grow(a, page.list, page.n, sizeof *page.list);
         page.list[page.n++] = (struct meta_referrer){
             .digest = arena_slice(a, sq_bytes(q, 0)),
             .media_type = arena_slice(a, sq_bytes(q, 1)),
-            .artifact_type = arena_slice(a, sq_bytes(q, 2)),
+            .artifact_type = arena_slice(a, type),
             .size = (uint64_t)sq_int(q, 3),
-            .annotations = arena_slice(a, sq_bytes(q, 4)),
+            .annotations = arena_slice(a, annotations),
         };
     }
     if (r < 0)

@@ -7,7 +7,9 @@
 struct remove_txn {
     struct txn txn;
     struct meta_sqlite *s;
-    struct slice repo, what; /* a digest or a tag */
+    struct slice repo, tag;
+    const struct digest *digest; /* or this */
+    const struct meta_condition *condition;
 };
 
 /* --- reading --- */
@@ -58,6 +60,31 @@ int sqlite_manifest_get(struct meta *m, struct slice repo, const struct referenc
     return r;
 }
 
+/* --- conditions --- */
+
+int sqlite_condition_on_tag(const struct meta_condition *c, struct sqdb *db, int64_t repo_id,
+                            struct slice tag, struct error *err)
+{
+    if (!c)
+        return 0;
+    if (repo_id < 0)
+        return c->check(c->arg, NULL, err);
+    struct digest now;
+    SQ_CLEANUP struct sqlite3_stmt *q = SQ_START(db, SQL_TAG_DIGEST, err, sq_i(repo_id), sq_t(tag));
+    int r = q ? sq_next(q, err) : -1;
+    if (r < 0)
+        return -1;
+    if (r > 0 && digest_parse(sq_bytes(q, 0), &now, err) < 0)
+        return meta_sqlite_damaged(err, "the digest of a manifest");
+    return c->check(c->arg, r ? &now : NULL, err);
+}
+
+int sqlite_condition_on_digest(const struct meta_condition *c, const struct digest *d, bool there,
+                               struct error *err)
+{
+    return c ? c->check(c->arg, there ? d : NULL, err) : 0;
+}
+
 /* --- removing --- */
 
 static int run_manifest_delete(struct txn *t, struct sqdb *db, struct error *err)
@@ -66,13 +93,14 @@ static int run_manifest_delete(struct txn *t, struct sqdb *db, struct error *err
     int64_t repo, id, payload;
     int r = sqlite_repo_find(db, d->repo, &repo, err);
     if (r > 0)
-        r = SQ_FIND(db, SQL_MANIFEST_ID, &id, err, sq_i(repo), sq_t(d->what));
+        r = SQ_FIND(db, SQL_MANIFEST_ID, &id, err, sq_i(repo), sq_t(slice_cstr(d->digest->text)));
+    if (r < 0 || sqlite_condition_on_digest(d->condition, d->digest, r > 0, err) < 0)
+        return -1;
     if (r == 0)
         return sqlite_repo_unknown_or(db, d->repo, ERR_MANIFEST_UNKNOWN, err);
     /* A client that has just seen one of its blobs counts on it: the grace period starts now. Tags
      * and edges go with the row. */
-    if (r < 0 ||
-        SQ_RUN(db, SQL_BLOB_GRACE, NULL, err, sq_i(os_wall_ms() + META_LINK_LEASE_MS), sq_i(id)) <
+    if (SQ_RUN(db, SQL_BLOB_GRACE, NULL, err, sq_i(os_wall_ms() + META_LINK_LEASE_MS), sq_i(id)) <
             0 ||
         SQ_FIND(db, SQL_MANIFEST_REMOVE, &payload, err, sq_i(id)) < 0)
         return -1;
@@ -82,10 +110,10 @@ static int run_manifest_delete(struct txn *t, struct sqdb *db, struct error *err
 static int run_tag_delete(struct txn *t, struct sqdb *db, struct error *err)
 {
     struct remove_txn *d = TXN_SELF(t, struct remove_txn);
-    int64_t repo;
+    int64_t repo = -1;
     int changes = 0, r = sqlite_repo_find(db, d->repo, &repo, err);
-    if (r < 0 ||
-        (r > 0 && SQ_RUN(db, SQL_TAG_DELETE, &changes, err, sq_i(repo), sq_t(d->what)) < 0))
+    if (r < 0 || sqlite_condition_on_tag(d->condition, db, repo, d->tag, err) < 0 ||
+        (r > 0 && SQ_RUN(db, SQL_TAG_DELETE, &changes, err, sq_i(repo), sq_t(d->tag)) < 0))
         return -1;
     return changes ? 0 : sqlite_repo_unknown_or(db, d->repo, ERR_MANIFEST_UNKNOWN, err);
 }
@@ -96,21 +124,25 @@ static void removed(struct txn *t)
     meta_sqlite_bump(d->s, d->repo);
 }
 
-static int run(struct meta *m, int (*fn)(struct txn *, struct sqdb *, struct error *),
-               struct slice repo, struct slice what, struct error *err)
+static int run(struct meta *m, struct remove_txn *d, struct error *err)
 {
-    struct remove_txn d = {
-        .txn = {.run = fn, .committed = removed}, .s = meta_sqlite(m), .repo = repo, .what = what};
-    return writer_run(d.s->writer, &d.txn, err);
+    d->s = meta_sqlite(m);
+    d->txn.committed = removed;
+    return writer_run(d->s->writer, &d->txn, err);
 }
 
 int sqlite_manifest_delete(struct meta *m, struct slice repo, const struct digest *d,
-                           struct error *err)
+                           const struct meta_condition *condition, struct error *err)
 {
-    return run(m, run_manifest_delete, repo, slice_cstr(d->text), err);
+    struct remove_txn t = {
+        .txn.run = run_manifest_delete, .repo = repo, .digest = d, .condition = condition};
+    return run(m, &t, err);
 }
 
-int sqlite_tag_delete(struct meta *m, struct slice repo, struct slice tag, struct error *err)
+int sqlite_tag_delete(struct meta *m, struct slice repo, struct slice tag,
+                      const struct meta_condition *condition, struct error *err)
 {
-    return run(m, run_tag_delete, repo, tag, err);
+    struct remove_txn t = {
+        .txn.run = run_tag_delete, .repo = repo, .tag = tag, .condition = condition};
+    return run(m, &t, err);
 }

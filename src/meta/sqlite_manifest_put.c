@@ -20,7 +20,7 @@ struct put_txn {
     struct meta_sqlite *s;
     const struct meta_manifest_put *in;
     struct want *wants;
-    unsigned n_wants;
+    unsigned n_wants, n_required;
     char sha256[HASH_HEX_MAX + 1]; /* of the body: the key of its payload */
     bool created;
     unsigned n_missing;
@@ -65,79 +65,74 @@ static void collect_wants(struct put_txn *p, const struct manifest *m, struct ar
             w[n++] = w[i];
     }
     qsort(w, n, sizeof *w, by_place);
+    for (unsigned i = 0; i < n; i++)
+        p->n_required += w[i].required;
     p->wants = w;
     p->n_wants = n;
 }
 
-/* --- the transaction --- */
-
-static int precondition_failed(struct error *err, const char *what, struct slice which)
-{
-    return error_detail(err, ERR_PRECONDITION, "%s: %.*s", what, SLICE_ARG(which));
-}
-
-/* What the condition is about: tags[0], or without tags the digest itself. The digest it stands for
- * now in *now (empty: nothing), the buffer is the caller's. */
-static int current(struct put_txn *p, struct sqdb *db, int64_t repo, struct digest *now,
-                   struct error *err)
-{
-    const struct meta_manifest_put *in = p->in;
-    now->text[0] = '\0';
-    int64_t id;
-    if (repo < 0)
-        return 0;
-    if (in->n_tags == 0) {
-        int r =
-            SQ_FIND(db, SQL_MANIFEST_ID, &id, err, sq_i(repo), sq_t(slice_cstr(in->digest.text)));
-        if (r > 0)
-            *now = in->digest;
-        return r < 0 ? -1 : 0;
-    }
-    SQ_CLEANUP struct sqlite3_stmt *q =
-        SQ_START(db, SQL_TAG_DIGEST, err, sq_i(repo), sq_t(in->tags[0]));
-    int r = q ? sq_next(q, err) : -1;
-    if (r > 0 && digest_parse(sq_bytes(q, 0), now, err) < 0)
-        return meta_sqlite_damaged(err, "the digest of a manifest");
-    return r < 0 ? -1 : 0;
-}
-
-static int check_conditions(struct put_txn *p, struct sqdb *db, int64_t repo, struct error *err)
-{
-    const struct meta_manifest_put *in = p->in;
-    struct digest now;
-    if (!in->if_match.n && !in->if_none_match)
-        return 0;
-    if (current(p, db, repo, &now, err) < 0)
-        return -1;
-    struct slice text = slice_cstr(now.text);
-    struct slice which = in->n_tags ? in->tags[0] : slice_cstr(in->digest.text);
-    if (in->if_none_match && text.n)
-        return precondition_failed(err, "If-None-Match: it exists already", which);
-    if (in->if_match.n && !text.n)
-        return precondition_failed(err, "If-Match: it does not exist", which);
-    if (in->if_match.n && !slice_eq(in->if_match, text))
-        return precondition_failed(err, "If-Match: it is another manifest now", text);
-    return 0;
-}
-
 /* repo < 0: there is no such repository yet, so nothing is in it. */
-static int look_up_wants(struct put_txn *p, struct sqdb *db, int64_t repo, struct error *err)
+static int find_want(struct sqdb *db, int64_t repo, struct want *w, struct error *err)
 {
+    int found = 0;
+    if (repo >= 0)
+        found = SQ_FIND(db, w->child ? SQL_MANIFEST_ID : SQL_LINKED_BLOB, &w->blob, err, sq_i(repo),
+                        sq_t(w->digest));
+    w->missing = !found;
+    return found < 0 ? -1 : 0;
+}
+
+/* All, or only what is required. */
+static int look_up_wants(struct put_txn *p, struct sqdb *db, int64_t repo, bool all,
+                         struct error *err)
+{
+    p->n_missing = 0;
     for (unsigned i = 0; i < p->n_wants; i++) {
         struct want *w = &p->wants[i];
-        int found = 0;
-        if (repo >= 0)
-            found = SQ_FIND(db, w->child ? SQL_MANIFEST_ID : SQL_LINKED_BLOB, &w->blob, err,
-                            sq_i(repo), sq_t(w->digest));
-        if (found < 0)
+        if (!all && !w->required)
+            continue;
+        if (find_want(db, repo, w, err) < 0)
             return -1;
-        w->missing = !found;
         p->n_missing += w->missing && w->required;
     }
     return p->n_missing == 0 ? 0
                              : error_set(err, ERR_MANIFEST_BLOB_UNKNOWN,
                                          "%u of what the manifest refers to is not in %.*s",
                                          p->n_missing, SLICE_ARG(p->in->repo));
+}
+
+/* --- on a reader: a push that cannot succeed does not make the others wait for the writer --- */
+
+static int look_up_first(struct put_txn *p, struct error *err)
+{
+    if (p->n_required == 0)
+        return 0;
+    struct sqdb *db = readers_take(p->s->readers, err);
+    if (!db)
+        return -1;
+    int64_t repo = -1;
+    int r = sqlite_repo_find(db, p->in->repo, &repo, err);
+    if (r >= 0)
+        r = look_up_wants(p, db, repo, false, err);
+    readers_give(p->s->readers, db);
+    return r;
+}
+
+/* --- the transaction --- */
+
+/* About tags[0], or without tags about the digest itself. */
+static int check_condition(struct put_txn *p, struct sqdb *db, int64_t repo, struct error *err)
+{
+    const struct meta_manifest_put *in = p->in;
+    int64_t id;
+    if (!in->condition)
+        return 0;
+    if (in->n_tags)
+        return sqlite_condition_on_tag(in->condition, db, repo, in->tags[0], err);
+    int r = 0;
+    if (repo >= 0)
+        r = SQ_FIND(db, SQL_MANIFEST_ID, &id, err, sq_i(repo), sq_t(slice_cstr(in->digest.text)));
+    return r < 0 ? -1 : sqlite_condition_on_digest(in->condition, &in->digest, r > 0, err);
 }
 
 static int put_payload(struct put_txn *p, struct sqdb *db, int64_t *id, struct error *err)
@@ -201,9 +196,8 @@ static int run_put(struct txn *t, struct sqdb *db, struct error *err)
 {
     struct put_txn *p = TXN_SELF(t, struct put_txn);
     int64_t repo = -1, id;
-    p->n_missing = 0;
     if (sqlite_repo_find(db, p->in->repo, &repo, err) < 0 ||
-        check_conditions(p, db, repo, err) < 0 || look_up_wants(p, db, repo, err) < 0)
+        look_up_wants(p, db, repo, true, err) < 0 || check_condition(p, db, repo, err) < 0)
         return -1;
     if (repo < 0 && sqlite_repo_make(db, p->in->repo, &repo, err) < 0)
         return -1;
@@ -243,7 +237,7 @@ int sqlite_manifest_put(struct meta *m, const struct meta_manifest_put *in, stru
     } else {
         hash_hex(HASH_SHA256, in->body.p, in->body.n, p.sha256);
     }
-    if (writer_run(p.s->writer, &p.txn, &local) < 0) {
+    if (look_up_first(&p, &local) < 0 || writer_run(p.s->writer, &p.txn, &local) < 0) {
         if (local.code == ERR_MANIFEST_BLOB_UNKNOWN)
             report_missing(&p, a, out);
         if (err)

@@ -4,7 +4,7 @@
 
 #include "base/banned.h"
 
-enum { EXPIRE_MAX = 1000 /* rows that one transaction removes */ };
+enum { EXPIRE_MAX = 1000 /* rows that one call lists or removes */ };
 
 /* The arguments of those transactions that have the same shape. */
 struct upload_txn {
@@ -119,45 +119,92 @@ int sqlite_upload_delete(struct meta *m, struct slice repo, struct slice id, str
     return writer_run(meta_sqlite(m)->writer, &u.txn, err);
 }
 
-struct expire_txn {
-    struct txn txn;
-    int64_t before_ms[2]; /* by state */
-    unsigned max;
-    struct arena *a;
-    struct slice *ids;
-    unsigned n;
-};
-
-static int expire_state(struct expire_txn *e, int state, struct sqdb *db, struct error *err)
+static int run_touch(struct txn *t, struct sqdb *db, struct error *err)
 {
-    SQ_CLEANUP struct sqlite3_stmt *q = SQ_START(db, SQL_UPLOAD_EXPIRE, err, sq_i(state),
-                                                 sq_i(e->before_ms[state]), sq_i(e->max - e->n));
+    struct upload_txn *u = TXN_SELF(t, struct upload_txn);
+    int changes = 0;
+    if (SQ_RUN(db, SQL_UPLOAD_TOUCH, &changes, err, sq_i(os_wall_ms()), sq_t(u->id),
+               sq_t(u->repo)) < 0)
+        return -1;
+    return changes ? 0 : unknown(u->id, err);
+}
+
+int sqlite_upload_touch(struct meta *m, struct slice repo, struct slice id, struct error *err)
+{
+    struct upload_txn u = {.txn.run = run_touch, .repo = repo, .id = id};
+    return writer_run(meta_sqlite(m)->writer, &u.txn, err);
+}
+
+/* --- what nobody has gone on with --- */
+
+static int list_stale(struct sqdb *db, int64_t before_ms, unsigned max, struct arena *a,
+                      struct meta_stale **list, unsigned *n, struct error *err)
+{
+    SQ_CLEANUP struct sqlite3_stmt *q =
+        SQ_START(db, SQL_UPLOAD_STALE, err, sq_i(before_ms), sq_i(max));
+    struct meta_stale *found = ARENA_ARRAY(a, struct meta_stale, max);
+    unsigned count = 0;
     int r = q ? 1 : -1;
     while (r > 0 && (r = sq_next(q, err)) > 0)
-        e->ids[e->n++] = arena_slice(e->a, sq_bytes(q, 0));
+        found[count++] = (struct meta_stale){.repo = arena_slice(a, sq_bytes(q, 0)),
+                                             .id = arena_slice(a, sq_bytes(q, 1))};
+    if (r < 0)
+        return -1;
+    *list = found;
+    *n = count;
+    return 0;
+}
+
+int sqlite_upload_stale(struct meta *m, int64_t before_ms, unsigned max, struct arena *a,
+                        struct meta_stale **list, unsigned *n, struct error *err)
+{
+    struct readers *readers = meta_sqlite(m)->readers;
+    struct sqdb *db = readers_take(readers, err);
+    if (!db)
+        return -1;
+    int r = list_stale(db, before_ms, MIN(max, (unsigned)EXPIRE_MAX), a, list, n, err);
+    readers_give(readers, db);
     return r;
 }
+
+struct expire_txn {
+    struct txn txn;
+    struct slice id; /* of one; tombstones: up to max */
+    int64_t before_ms;
+    unsigned max;
+    int removed;
+};
 
 static int run_expire(struct txn *t, struct sqdb *db, struct error *err)
 {
     struct expire_txn *e = TXN_SELF(t, struct expire_txn);
-    return expire_state(e, 0, db, err) < 0 ? -1 : expire_state(e, 1, db, err);
+    return SQ_RUN(db, SQL_UPLOAD_EXPIRE, &e->removed, err, sq_t(e->id), sq_i(e->before_ms));
 }
 
-int sqlite_upload_expire(struct meta *m, int64_t open_before_ms, int64_t done_before_ms,
-                         unsigned max, struct arena *a, struct slice **ids, unsigned *n,
+int sqlite_upload_expire(struct meta *m, struct slice id, int64_t before_ms, bool *gone,
                          struct error *err)
 {
-    max = MIN(max, (unsigned)EXPIRE_MAX);
-    struct expire_txn e = {.txn.run = run_expire,
-                           .before_ms = {open_before_ms, done_before_ms},
-                           .max = max,
-                           .a = a,
-                           .ids = ARENA_ARRAY(a, struct slice, max)};
+    struct expire_txn e = {.txn.run = run_expire, .id = id, .before_ms = before_ms};
     if (writer_run(meta_sqlite(m)->writer, &e.txn, err) < 0)
         return -1;
-    *ids = e.ids;
-    *n = e.n;
+    *gone = e.removed > 0;
+    return 0;
+}
+
+static int run_tombstones(struct txn *t, struct sqdb *db, struct error *err)
+{
+    struct expire_txn *e = TXN_SELF(t, struct expire_txn);
+    return SQ_RUN(db, SQL_TOMBSTONES_EXPIRE, &e->removed, err, sq_i(e->before_ms), sq_i(e->max));
+}
+
+int sqlite_tombstones_expire(struct meta *m, int64_t before_ms, unsigned max, unsigned *removed,
+                             struct error *err)
+{
+    struct expire_txn e = {
+        .txn.run = run_tombstones, .before_ms = before_ms, .max = MIN(max, (unsigned)EXPIRE_MAX)};
+    if (writer_run(meta_sqlite(m)->writer, &e.txn, err) < 0)
+        return -1;
+    *removed = (unsigned)e.removed;
     return 0;
 }
 

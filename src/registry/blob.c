@@ -54,6 +54,15 @@ static bool blob_range(struct request *r, const struct digest *d, uint64_t size,
     return false;
 }
 
+static bool is_damaged(struct request *r, const struct digest *d, uint64_t size)
+{
+    uint64_t there = 0;
+    struct error err = {0};
+    if (store_stat(registry_of(r)->c.store, d, &there, &err))
+        return err.code == ERR_BLOB_UNKNOWN;
+    return there != size;
+}
+
 static enum step blob_body(struct request *r, const struct digest *d, struct meta_blob *blob)
 {
     int status;
@@ -65,6 +74,12 @@ static enum step blob_body(struct request *r, const struct digest *d, struct met
     if (resp_conditional(r, d) || !blob_range(r, d, blob->size, &status, &first, &length))
         return STEP_DONE;
     if (r->head->method == HTTP_HEAD) {
+        if (!blob->is_inline && is_damaged(r, d, blob->size)) {
+            /* Then the client pushes it again, and that repairs it. */
+            error_detail(&err, ERR_BLOB_UNKNOWN, "the stored bytes of %s are lost: push it again",
+                         d->text);
+            return step_error(r, &err);
+        }
         response_status(r, 200);
         response_field(r, "Content-Type", MT_OCTETS);
         r->resp.length = blob->size;
@@ -100,26 +115,35 @@ static enum step blob_body(struct request *r, const struct digest *d, struct met
     return STEP_DONE;
 }
 
-enum step blob_get(struct request *r)
+/* A client that sees 200 on HEAD skips the upload: the blob must outlive the rest of its push. */
+static enum step blob_lease(struct request *r)
 {
-    struct registry *reg = registry_of(r);
     struct error err = {0};
     struct digest d;
-    struct meta_blob blob = {0};
+    struct meta_blob *blob = r->state;
+    if (req_digest(r, &d, &err) || meta_blob_lease(registry_of(r)->c.meta, req_repo(r), &d, &err))
+        return step_error(r, &err);
+    return blob_body(r, &d, blob);
+}
+
+enum step blob_get(struct request *r)
+{
+    struct error err = {0};
+    struct digest d;
+    struct meta_blob *blob = ARENA_NEW(r->arena, struct meta_blob);
     if (req_digest(r, &d, &err))
         return step_error(r, &err);
     bool head = r->head->method == HTTP_HEAD;
-    if (meta_blob_get(reg->c.meta, req_repo(r), &d, !head, &blob, &err)) {
+    if (meta_blob_get(registry_of(r)->c.meta, req_repo(r), &d, !head, blob, &err)) {
         if (err.code == ERR_BLOB_UNKNOWN)
             error_detail(&err, ERR_BLOB_UNKNOWN, "%s is not in repository %.*s", d.text,
                          SLICE_ARG(req_repo(r)));
         return step_error(r, &err);
     }
-    /* A client that sees 200 on HEAD skips the upload: the blob must outlive the rest of its push.
-     */
-    if (head && blob.wants_lease && meta_blob_lease(reg->c.meta, req_repo(r), &d, &err))
-        return step_error(r, &err);
-    return blob_body(r, &d, &blob);
+    if (!head || !blob->wants_lease)
+        return blob_body(r, &d, blob);
+    r->state = blob;
+    return request_next(r, POOL_WRITE, blob_lease);
 }
 
 enum step blob_delete(struct request *r)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "os/clock.h"
 
 #include "base/banned.h"
 
@@ -23,18 +24,20 @@ struct manifest_cache {
     struct entry *buckets[BUCKETS];
     struct entry *newest, *oldest;
     size_t bytes, bytes_max;
+    uint64_t seed; /* clients choose the keys */
 };
 
 struct manifest_cache *manifest_cache_new(size_t bytes_max)
 {
     struct manifest_cache *c = xcalloc(1, sizeof *c);
     c->bytes_max = bytes_max;
+    os_random(&c->seed, sizeof c->seed);
     return c;
 }
 
-static uint64_t key_hash(struct slice repo, struct slice reference)
+static uint64_t key_hash(const struct manifest_cache *c, struct slice repo, struct slice reference)
 {
-    return hash_bytes(reference.p, reference.n, hash_bytes(repo.p, repo.n, 0));
+    return hash_bytes(reference.p, reference.n, hash_bytes(repo.p, repo.n, c->seed));
 }
 
 static struct entry **find(struct manifest_cache *c, uint64_t hash, struct slice repo,
@@ -92,7 +95,7 @@ const struct manifest_answer *manifest_cache_get(struct manifest_cache *c, struc
 {
     if (!c || epoch == 0)
         return NULL;
-    struct entry **at = find(c, key_hash(repo, reference), repo, reference);
+    struct entry **at = find(c, key_hash(c, repo, reference), repo, reference);
     if (!*at)
         return NULL;
     if ((*at)->answer.epoch != epoch) {
@@ -112,7 +115,7 @@ void manifest_cache_put(struct manifest_cache *c, struct slice repo, struct slic
 {
     if (!c || answer->epoch == 0 || answer->body->n > ENTRY_BODY_MAX)
         return;
-    uint64_t hash = key_hash(repo, reference);
+    uint64_t hash = key_hash(c, repo, reference);
     struct entry **at = find(c, hash, repo, reference);
     if (*at)
         drop(c, at);

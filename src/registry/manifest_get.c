@@ -106,8 +106,10 @@ enum step manifest_delete(struct request *r)
     struct reference ref;
     if (reference_parse(r->param[1], &ref, &err))
         return step_error(r, &err);
-    int failed = ref.is_digest ? meta_manifest_delete(reg->c.meta, req_repo(r), &ref.digest, &err)
-                               : meta_tag_delete(reg->c.meta, req_repo(r), ref.tag, &err);
+    int failed =
+        ref.is_digest
+            ? meta_manifest_delete(reg->c.meta, req_repo(r), &ref.digest, req_condition(r), &err)
+            : meta_tag_delete(reg->c.meta, req_repo(r), ref.tag, req_condition(r), &err);
     if (failed) {
         say_unknown(r, &err);
         return step_error(r, &err);

@@ -44,24 +44,6 @@ static int collect_tags(struct request *r, const struct reference *ref, struct s
     }
 }
 
-/* Entity tags of a condition are digests; anything else can match nothing. */
-static int conditions(struct request *r, struct meta_manifest_put *put, struct error *err)
-{
-    struct slice match = request_field(r, "If-Match");
-    if (match.p && !slice_is(match, "*")) {
-        if (match.n >= 2 && match.p[0] == '"' && match.p[match.n - 1] == '"')
-            match = slice_make(match.p + 1, match.n - 2);
-        if (!digest_grammar(match))
-            return error_detail(err, ERR_PRECONDITION,
-                                "If-Match has to be the quoted digest of the manifest that the tag "
-                                "points to now");
-        put->if_match = match;
-    }
-    struct slice none = request_field(r, "If-None-Match");
-    put->if_none_match = none.p && slice_is(none, "*");
-    return 0;
-}
-
 static enum step say_missing(struct request *r, const struct meta_manifest_put_result *result)
 {
     struct buf b;
@@ -118,44 +100,66 @@ static void say_created(struct request *r, const struct meta_manifest_put *put, 
     response_field(r, "OCI-Tag", "%.*s", SLICE_ARG(buf_view(&list)));
 }
 
-static enum step put_parsed(struct request *r)
+/* A push between its parsing and its transaction. */
+struct push {
+    struct meta_manifest_put put;
+    bool by_digest;
+};
+
+static enum step put_commit(struct request *r)
 {
     struct registry *reg = registry_of(r);
-    struct error err = {0};
-    struct reference ref;
-    struct slice *tags = ARENA_ARRAY(r->arena, struct slice, TAGS_MAX);
-    struct manifest *manifest = ARENA_NEW(r->arena, struct manifest);
-    struct meta_manifest_put put = {
-        .repo = req_repo(r), .body = r->body, .manifest = manifest, .tags = tags};
+    struct push *push = r->state;
     struct meta_manifest_put_result result = {0};
-    if (reference_parse(r->param[1], &ref, &err) ||
-        collect_tags(r, &ref, tags, &put.n_tags, &err) || conditions(r, &put, &err))
-        return step_error(r, &err);
-    digest_of(ref.is_digest ? ref.digest.alg : HASH_SHA256, r->body, &put.digest);
-    if (ref.is_digest && !digest_eq(&put.digest, &ref.digest)) {
-        error_detail(&err, ERR_DIGEST_INVALID,
-                     "the path names %s, the body has %s: send exactly the bytes that were hashed",
-                     ref.digest.text, put.digest.text);
-        return step_error(r, &err);
-    }
-    if (manifest_parse(r->body, request_field(r, "Content-Type"), r->arena, manifest, &err))
-        return step_error(r, &err);
+    struct error err = {0};
     int injected = fault_point("manifest.put");
     if (injected) {
         error_sys(&err, injected, "put manifest");
         return step_error(r, &err);
     }
-    if (meta_manifest_put(reg->c.meta, &put, r->arena, &result, &err))
+    if (meta_manifest_put(reg->c.meta, &push->put, r->arena, &result, &err))
         return err.code == ERR_MANIFEST_BLOB_UNKNOWN ? say_missing(r, &result)
                                                      : step_error(r, &err);
     (void)fault_point("manifest.done");
-    say_created(r, &put, ref.is_digest);
+    say_created(r, &push->put, push->by_digest);
     return STEP_DONE;
+}
+
+static int parse(struct request *r, struct push *push, struct error *err)
+{
+    struct reference ref;
+    struct slice *tags = ARENA_ARRAY(r->arena, struct slice, TAGS_MAX);
+    struct manifest *manifest = ARENA_NEW(r->arena, struct manifest);
+    struct meta_manifest_put *put = &push->put;
+    *put = (struct meta_manifest_put){.repo = req_repo(r),
+                                      .body = r->body,
+                                      .manifest = manifest,
+                                      .tags = tags,
+                                      .condition = req_condition(r)};
+    if (reference_parse(r->param[1], &ref, err) || collect_tags(r, &ref, tags, &put->n_tags, err))
+        return -1;
+    push->by_digest = ref.is_digest;
+    digest_of(ref.is_digest ? ref.digest.alg : HASH_SHA256, r->body, &put->digest);
+    if (ref.is_digest && !digest_eq(&put->digest, &ref.digest))
+        return error_detail(
+            err, ERR_DIGEST_INVALID,
+            "the path names %s, the body has %s: send exactly the bytes that were hashed",
+            ref.digest.text, put->digest.text);
+    return manifest_parse(r->body, request_field(r, "Content-Type"), r->arena, manifest, err);
+}
+
+static enum step put_large(struct request *r)
+{
+    struct error err = {0};
+    return parse(r, r->state, &err) ? step_error(r, &err) : request_next(r, POOL_WRITE, put_commit);
 }
 
 enum step manifest_put(struct request *r)
 {
+    struct error err = {0};
+    struct push *push = ARENA_NEW(r->arena, struct push);
+    r->state = push;
     if (r->body.n > PARSE_HERE_MAX)
-        return request_next(r, POOL_SLOW, put_parsed);
-    return put_parsed(r);
+        return request_next(r, POOL_SLOW, put_large);
+    return parse(r, push, &err) ? step_error(r, &err) : put_commit(r);
 }

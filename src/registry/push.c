@@ -23,19 +23,15 @@ struct clearing {
     bool has_row;
 };
 
-/* Failures here leave what recovery finds: a stage without a row, or a row that expires. */
+/* The row, the stage, and the session last: until then nobody else can take it. Failures leave what
+ * the purge or recovery finds: a row that goes stale, or a stage without a row. */
 static void clear_session(struct registry *reg, struct upload *up, bool has_row)
 {
-    char *repo = xstrndup(upload_repo(up).p, upload_repo(up).n);
-    char *id = xstrndup(upload_id(up).p, upload_id(up).n);
-    bool staged = upload_staged(up);
-    upload_forget(up);
     if (has_row)
-        (void)meta_upload_delete(reg->c.meta, slice_cstr(repo), slice_cstr(id), NULL);
-    if (staged)
-        (void)stage_remove(reg->c.store, slice_cstr(id), NULL);
-    free(repo);
-    free(id);
+        (void)meta_upload_delete(reg->c.meta, upload_repo(up), upload_id(up), NULL);
+    if (upload_staged(up))
+        (void)stage_remove(reg->c.store, upload_id(up), NULL);
+    upload_forget(up);
 }
 
 static void clearing_run(struct task *t)
@@ -43,6 +39,13 @@ static void clearing_run(struct task *t)
     struct clearing *c = CONTAINER_OF(t, struct clearing, task);
     clear_session(c->reg, c->up, c->has_row);
     free(c);
+}
+
+/* What came of a PATCH whose client left is kept, so that it can go on from there. Everything else
+ * that ends without success leaves the session as it was, so that the request can be repeated. */
+static bool leaves_nothing(const struct holding *h)
+{
+    return !h->settled && (h->atomic || h->failed || !h->r->incomplete);
 }
 
 static void holding_release(void *arg)
@@ -56,8 +59,10 @@ static void holding_release(void *arg)
         *c = (struct clearing){
             .task.fn = clearing_run, .reg = reg, .up = h->up, .has_row = h->has_row};
         pool_post_always(reg->c.io, &c->task);
+    } else if (h->broken) {
+        upload_forget(h->up); /* the next request adopts what the row has */
     } else {
-        if (h->r->incomplete && h->atomic)
+        if (leaves_nothing(h))
             upload_rewind(h->up, h->start);
         upload_release(h->up);
     }
@@ -81,9 +86,19 @@ struct holding *holding_new(struct request *r)
     return h;
 }
 
-void holding_discard(struct holding *h)
+int holding_discard(struct holding *h, struct error *err)
 {
-    clear_session(registry_of(h->r), STEAL(h->up), h->has_row);
+    struct registry *reg = registry_of(h->r);
+    struct error why = {0};
+    if (h->has_row && meta_upload_delete(reg->c.meta, upload_repo(h->up), upload_id(h->up), &why) &&
+        why.code != ERR_BLOB_UPLOAD_UNKNOWN) {
+        h->broken = true;
+        if (err)
+            *err = why;
+        return -1;
+    }
+    clear_session(reg, STEAL(h->up), false);
+    return 0;
 }
 
 static int injected(const char *point, struct error *err)
@@ -92,19 +107,29 @@ static int injected(const char *point, struct error *err)
     return sys ? error_sys(err, sys, "%s", point) : 0;
 }
 
+/* Is there nothing to store? A live row whose file is lost or has another size is damage, and the
+ * good bytes are at hand. */
+static bool is_stored(struct registry *reg, const struct digest *d, uint64_t size,
+                      const struct meta_pend *row)
+{
+    uint64_t there = 0;
+    if (!row->live || row->is_inline)
+        return row->live;
+    return store_stat(reg->c.store, d, &there, NULL) == 0 && there == size;
+}
+
 /* Steps 5 to 7 for a blob that is a file. The stage is synced. */
 static int commit_file(struct registry *reg, struct holding *h, struct error *err)
 {
     struct slice repo = upload_repo(h->up);
     struct slice id = upload_id(h->up);
     uint64_t size = upload_offset(h->up);
-    bool live = false;
-    int64_t epoch = 0;
-    if (injected("push.pending", err) ||
-        meta_blob_pend(reg->c.meta, &h->digest, size, &live, &epoch, err) ||
+    struct meta_pend row = {0};
+    if (injected("push.pending", err) || meta_blob_pend(reg->c.meta, &h->digest, size, &row, err) ||
         injected("push.pended", err))
         return -1;
-    if (!live && store_publish(reg->c.store, id, &h->digest, size, err))
+    if (!is_stored(reg, &h->digest, size, &row) &&
+        store_publish(reg->c.store, id, &h->digest, size, err))
         return -1;
     if (injected("push.linked", err) || meta_blob_commit(reg->c.meta, repo, &h->digest, size, NULL,
                                                          h->has_row ? id : SLICE_NONE, err))
@@ -132,11 +157,11 @@ static enum step push_commit(struct request *r)
         /* The session stays, so that the PUT can be repeated; unless it was cancelled or purged
          * meanwhile. */
         if (err.code == ERR_BLOB_UPLOAD_UNKNOWN)
-            holding_discard(h);
+            (void)holding_discard(h, NULL);
         return step_error(r, &err);
     }
     h->has_row = false; /* it is a tombstone now, which stays */
-    holding_discard(h);
+    (void)holding_discard(h, NULL);
     (void)fault_point("push.done");
     return resp_blob_created(r, &h->digest);
 }
@@ -148,10 +173,10 @@ static enum step push_sync(struct request *r)
     if (upload_sync(h->up, &err)) {
         /* What the kernel could not write is given up: its pages may be marked clean although they
          * are lost. */
-        holding_discard(h);
+        (void)holding_discard(h, NULL);
         return step_error(r, &err);
     }
-    return request_next(r, POOL_DB, push_commit);
+    return request_next(r, POOL_WRITE, push_commit);
 }
 
 enum step push_finish(struct request *r)
@@ -173,8 +198,10 @@ enum step push_finish(struct request *r)
                      "%" PRIu64
                      " bytes came, their digest is %s, not %s: nothing was kept, upload it again",
                      upload_offset(h->up), got.text, h->digest.text);
-        holding_discard(h);
+        (void)holding_discard(h, NULL);
         return step_error(r, &err);
     }
-    return upload_staged(h->up) ? push_sync(r) : push_commit(r);
+    if (upload_staged(h->up))
+        return push_sync(r);
+    return h->pool == POOL_WRITE ? push_commit(r) : request_next(r, POOL_WRITE, push_commit);
 }

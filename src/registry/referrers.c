@@ -8,8 +8,6 @@
 
 #include "base/banned.h"
 
-enum { PAGE_BYTES_MAX = 4 * 1000 * 1000 }; /* what clients accept of a manifest (oci.md 1.8) */
-
 static void write_one(struct json_writer *w, const struct meta_referrer *one)
 {
     jw_object(w);
@@ -30,19 +28,6 @@ static void write_one(struct json_writer *w, const struct meta_referrer *one)
     jw_object_end(w);
 }
 
-/* How many of the list fit a page; at least one. */
-static unsigned page_of(const struct meta_referrers *list)
-{
-    size_t bytes = 0;
-    for (unsigned i = 0; i < list->n; i++) {
-        const struct meta_referrer *one = &list->list[i];
-        bytes += 512 + one->artifact_type.n + one->annotations.n;
-        if (bytes > PAGE_BYTES_MAX)
-            return i ? i : 1;
-    }
-    return list->n;
-}
-
 enum step referrers_get(struct request *r)
 {
     struct registry *reg = registry_of(r);
@@ -61,9 +46,9 @@ enum step referrers_get(struct request *r)
     if (meta_referrers(reg->c.meta, req_repo(r), digest_slice(&subject), type, last, n, r->arena,
                        &list, &err))
         return step_error(r, &err);
-    unsigned shown = page_of(&list);
     struct buf b;
     struct json_writer w;
+    /* Pages are cut at META_REFERRERS_BYTES, or one entry with the annotations of one manifest. */
     buf_init(&b, (size_t)16 * 1024 * 1024);
     jw_init(&w, &b);
     jw_object(&w);
@@ -73,7 +58,7 @@ enum step referrers_get(struct request *r)
     jw_cstr(&w, MT_OCI_INDEX);
     jw_key(&w, "manifests");
     jw_array(&w);
-    for (unsigned i = 0; i < shown; i++)
+    for (unsigned i = 0; i < list.n; i++)
         write_one(&w, &list.list[i]);
     jw_array_end(&w);
     jw_object_end(&w);
@@ -83,7 +68,7 @@ enum step referrers_get(struct request *r)
         return done;
     if (type.n)
         response_field(r, "OCI-Filters-Applied", "artifactType");
-    if (shown && (list.more || shown < list.n))
-        resp_next_link(r, list.list[shown - 1].digest, n, type.n ? "artifactType" : NULL, type);
+    if (list.n && list.more)
+        resp_next_link(r, list.list[list.n - 1].digest, n, type.n ? "artifactType" : NULL, type);
     return done;
 }

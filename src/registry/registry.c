@@ -117,6 +117,33 @@ void resp_next_link(struct request *r, struct slice last, unsigned n, const char
         response_field(r, "Link", "%.*s", SLICE_ARG(buf_view(&b)));
 }
 
+struct condition {
+    struct meta_condition base;
+    struct slice match, none;
+};
+
+static int condition_check(void *arg, const struct digest *current, struct error *err)
+{
+    const struct condition *c = arg;
+    const char *now = current ? current->text : "nothing";
+    struct slice tag = current ? digest_slice(current) : SLICE_NONE;
+    if (c->match.p && (!current || !http_etag_match(c->match, tag, false)))
+        return error_detail(err, ERR_PRECONDITION, "If-Match does not name what is here now: %s",
+                            now);
+    if (c->none.p && current && http_etag_match(c->none, tag, true))
+        return error_detail(err, ERR_PRECONDITION, "If-None-Match names what is here now: %s", now);
+    return 0;
+}
+
+const struct meta_condition *req_condition(struct request *r)
+{
+    struct condition *c = ARENA_NEW(r->arena, struct condition);
+    c->match = request_field(r, "If-Match");
+    c->none = request_field(r, "If-None-Match");
+    c->base = (struct meta_condition){.check = condition_check, .arg = c};
+    return c->match.p || c->none.p ? &c->base : NULL;
+}
+
 static void etag_fields(struct request *r, const struct digest *d)
 {
     response_field(r, "Docker-Content-Digest", "%s", d->text);
@@ -153,6 +180,9 @@ enum step resp_json(struct request *r, const char *content_type, struct buf *b)
         return step_error(r, &err);
     }
     char *p = buf_steal(b, &n);
+    char *fit = realloc(p, n + 1); /* it grew by doubling, and a slow reader holds it for long */
+    if (fit)
+        p = fit;
     arena_on_free(r->arena, free, p);
     response_status(r, 200);
     response_bytes(r, content_type, slice_make(p, n));

@@ -35,6 +35,10 @@ int req_page(struct request *r, unsigned most, unsigned *n, struct slice *last, 
 /* Link: <path?last=..&n=..[&extra]>; rel="next" */
 void resp_next_link(struct request *r, struct slice last, unsigned n, const char *extra_name,
                     struct slice extra);
+/* The request's If-Match and If-None-Match as a condition on a change (RFC 9110 13.1): a digest
+ * that is given bare or quoted, in a list, or
+ * `*`. NULL when there is none. In the arena. */
+const struct meta_condition *req_condition(struct request *r);
 /* Content negotiation of conditional requests for something with this digest: true when the answer
  * (304 or 412) was given. */
 bool resp_conditional(struct request *r, const struct digest *d);

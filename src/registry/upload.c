@@ -9,19 +9,25 @@
 
 #include "base/banned.h"
 
-/* A PATCH that outgrows memory: from here on the stage has its bytes, and the row says so, so that
- * a restart in the middle finds them. What the row had until now was acknowledged: the stage is
- * synced before the row lets go of it. (A PUT begins anew after a restart: its stage is worth
- * nothing.) */
-static int record_stage(struct holding *h, struct error *err)
+/* A PATCH of this many bytes more is recorded before it ends: a restart finds what was recorded,
+ * and the purge sees that the upload is alive. */
+static const uint64_t record_bytes = 256u << 20;
+
+/* The row learns of what is staged so far, which is made durable first. Only for PATCH: the stage
+ * of a PUT is worth nothing before its end. */
+static int record(struct holding *h, struct error *err)
 {
     struct registry *reg = registry_of(h->r);
-    if (h->atomic || !h->has_row)
-        return 0;
-    if (upload_sync(h->up, err))
+    uint64_t offset = upload_offset(h->up);
+    if (upload_sync(h->up, err) ||
+        meta_upload_save(reg->c.meta, upload_repo(h->up), upload_id(h->up), offset, true,
+                         SLICE_NONE, err)) {
+        h->broken = true;
         return -1;
-    return meta_upload_save(reg->c.meta, upload_repo(h->up), upload_id(h->up), h->start, true,
-                            SLICE_NONE, err);
+    }
+    upload_saved(h->up);
+    h->recorded = offset;
+    return 0;
 }
 
 static int sink_write(struct request *r, const char *p, size_t n, struct error *err)
@@ -29,25 +35,31 @@ static int sink_write(struct request *r, const char *p, size_t n, struct error *
     struct holding *h = r->state;
     bool staged = upload_staged(h->up);
     if (upload_append(h->up, p, n, err)) {
-        /* A full disk gets back what this request has put on it, or the rest of the registry would
-         * stay without room until the upload expires. What was acknowledged before stays. */
-        if (err->code == ERR_NO_SPACE) {
-            upload_rewind(h->up, h->start);
-            (void)upload_sync(h->up, NULL);
-        }
+        /* A full disk gets back what this request has filled. */
+        h->failed = true;
+        upload_rewind(h->up, h->start);
+        (void)upload_cut(h->up, NULL);
         return -1;
     }
-    return !staged && upload_staged(h->up) ? record_stage(h, err) : 0;
+    if (h->atomic || !upload_staged(h->up))
+        return 0;
+    bool due = !staged || upload_offset(h->up) - h->recorded >= record_bytes;
+    return due ? record(h, err) : 0;
 }
 
 const struct sink upload_sink = {.pool = POOL_IO, .write = sink_write};
 
-enum pool_id holding_pool(const struct holding *h)
+/* What fits the database is written by one step at its end; a stage is synced first. */
+enum step holding_read(struct holding *h, step_fn then)
 {
-    int64_t length = request_length(h->r);
+    struct request *r = h->r;
+    int64_t length = request_length(r);
     bool small = length >= 0 && !upload_staged(h->up) &&
                  upload_offset(h->up) + (uint64_t)length <= META_INLINE_MAX;
-    return small ? POOL_DB : POOL_IO;
+    h->pool = small ? POOL_WRITE : POOL_IO;
+    if (length > 0)
+        upload_expect(h->up, (uint64_t)length);
+    return request_body(r, &upload_sink, h->pool, then);
 }
 
 void resp_session(struct request *r, struct slice id, uint64_t offset)
@@ -109,8 +121,8 @@ static enum hold_result adopt(struct holding *h, enum upload_acquire *got, struc
         h->digest = row.digest;
         return HOLD_DONE;
     }
-    if (upload_adopt(reg->c.uploads, req_repo(r), id, row.alg, row.staged, row.bytes, &h->up, got,
-                     err))
+    if (upload_adopt(reg->c.uploads, req_repo(r), id, row.alg, row.staged, row.offset, row.bytes,
+                     &h->up, got, err))
         return HOLD_FAILED;
     if (*got != UPLOAD_ACQUIRED) {
         h->up = NULL;
@@ -214,8 +226,12 @@ static bool try_mount(struct request *r)
     struct digest d;
     if (!request_query(r, "mount", &text, NULL) || digest_parse(text, &d, NULL))
         return false;
-    if (request_query(r, "from", &from, NULL) && oci_name_check(from, NULL))
+    bool bad = false;
+    bool named = request_query(r, "from", &from, &bad);
+    if (bad || (named && oci_name_check(from, NULL)))
         return false;
+    if (!named)
+        from = SLICE_NONE;
     struct principal who = req_principal(r);
     if (policy_decide(&reg->c.policy, &who, ACTION_PULL, from, NULL))
         return false;
@@ -270,13 +286,11 @@ static enum step start_single(struct request *r, const struct digest *d)
     h->has_row = length < 0 || length > META_INLINE_MAX;
     if (h->has_row && meta_upload_create(reg->c.meta, req_repo(r), slice_cstr(id), d->alg, &err))
         return step_error(r, &err);
-    if (upload_adopt(reg->c.uploads, req_repo(r), slice_cstr(id), d->alg, false, SLICE_NONE, &h->up,
-                     &got, &err))
+    if (upload_adopt(reg->c.uploads, req_repo(r), slice_cstr(id), d->alg, false, 0, SLICE_NONE,
+                     &h->up, &got, &err))
         return step_error(r, &err);
     CHECK(got == UPLOAD_ACQUIRED);
-    if (length > 0)
-        upload_expect(h->up, (uint64_t)length);
-    return request_body(r, &upload_sink, holding_pool(h), push_finish);
+    return holding_read(h, push_finish);
 }
 
 enum step upload_start(struct request *r)
@@ -287,8 +301,13 @@ enum step upload_start(struct request *r)
     bool bad = false;
     if (try_mount(r))
         return STEP_DONE;
-    if (!request_query(r, "digest", &text, &bad) || text.n == 0)
-        return start_session(r);
+    if (!request_query(r, "digest", &text, &bad)) {
+        if (!bad)
+            return start_session(r);
+        error_detail(&err, ERR_DIGEST_INVALID,
+                     "the digest in the query is not validly percent-encoded");
+        return step_error(r, &err);
+    }
     if (digest_parse(text, &d, &err))
         return step_error(r, &err);
     /* Without a body this is either the empty blob, or a client that will send it with PUT. */
@@ -316,10 +335,11 @@ static enum step patch_save(struct request *r)
     if (meta_upload_save(reg->c.meta, req_repo(r), upload_id(h->up), offset, staged,
                          staged ? SLICE_NONE : upload_bytes(h->up), &err)) {
         if (err.code == ERR_BLOB_UPLOAD_UNKNOWN)
-            holding_discard(h);
+            (void)holding_discard(h, NULL);
         return step_error(r, &err);
     }
     upload_saved(h->up);
+    h->settled = true;
     response_status(r, 202);
     resp_session(r, upload_id(h->up), offset);
     return STEP_DONE;
@@ -332,7 +352,6 @@ static enum step patch_done(struct request *r)
     if (h->has_range) {
         uint64_t announced = h->last - h->first + 1;
         if (r->body_received != announced && r->body_received + 1 != announced) {
-            upload_rewind(h->up, h->start);
             error_detail(&err, ERR_SIZE_INVALID,
                          "Content-Range names %" PRIu64 " bytes, the body had %" PRIu64, announced,
                          r->body_received);
@@ -340,13 +359,13 @@ static enum step patch_done(struct request *r)
         }
     }
     if (!upload_staged(h->up))
-        return patch_save(r);
+        return h->pool == POOL_WRITE ? patch_save(r) : request_next(r, POOL_WRITE, patch_save);
     /* What is answered 202 survives a power cut: the client will not send it again. */
     if (upload_sync(h->up, &err)) {
-        holding_discard(h);
+        (void)holding_discard(h, NULL);
         return step_error(r, &err);
     }
-    return request_next(r, POOL_DB, patch_save);
+    return request_next(r, POOL_WRITE, patch_save);
 }
 
 enum step upload_patch(struct request *r)
@@ -367,13 +386,17 @@ enum step upload_patch(struct request *r)
         return err.code == ERR_RANGE_INVALID
                    ? resp_range_invalid(r, &err, upload_id(h->up), upload_offset(h->up))
                    : step_error(r, &err);
-    int64_t length = request_length(r);
-    if (length > 0)
-        upload_expect(h->up, (uint64_t)length);
-    return request_body(r, &upload_sink, holding_pool(h), patch_done);
+    h->recorded = upload_offset(h->up);
+    return holding_read(h, patch_done);
 }
 
 /* --- PUT --- */
+
+static bool is_there(struct request *r, const struct digest *d)
+{
+    struct meta_blob blob = {0};
+    return meta_blob_get(registry_of(r)->c.meta, req_repo(r), d, false, &blob, NULL) == 0;
+}
 
 enum step upload_put(struct request *r)
 {
@@ -394,8 +417,8 @@ enum step upload_put(struct request *r)
     case HOLD_FAILED:
         return step_error(r, &err);
     case HOLD_DONE:
-        /* The answer to the first PUT was lost: the same one again. */
-        if (digest_eq(&h->digest, &d))
+        /* The answer to the first PUT was lost: the same one again, if it is still true. */
+        if (digest_eq(&h->digest, &d) && is_there(r, &d))
             return resp_blob_created(r, &d);
         error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
                      h->digest.text);
@@ -410,38 +433,70 @@ enum step upload_put(struct request *r)
         return err.code == ERR_RANGE_INVALID
                    ? resp_range_invalid(r, &err, upload_id(h->up), upload_offset(h->up))
                    : step_error(r, &err);
-    int64_t length = request_length(r);
-    if (length > 0)
-        upload_expect(h->up, (uint64_t)length);
-    return request_body(r, &upload_sink, holding_pool(h), push_finish);
+    return holding_read(h, push_finish);
 }
 
 /* --- GET and DELETE of a session --- */
+
+static enum step say_status(struct request *r, uint64_t offset)
+{
+    response_status(r, 204);
+    resp_session(r, r->param[1], offset);
+    return STEP_DONE;
+}
+
+static enum step status_save(struct request *r)
+{
+    struct registry *reg = registry_of(r);
+    struct holding *h = r->state;
+    struct error err = {0};
+    bool staged = upload_staged(h->up);
+    uint64_t offset = upload_offset(h->up);
+    if (meta_upload_save(reg->c.meta, req_repo(r), upload_id(h->up), offset, staged,
+                         staged ? SLICE_NONE : upload_bytes(h->up), &err))
+        return step_error(r, &err);
+    upload_saved(h->up);
+    return say_status(r, offset);
+}
+
+static enum step status_sync(struct request *r)
+{
+    struct holding *h = r->state;
+    struct error err = {0};
+    if (upload_sync(h->up, &err)) {
+        h->broken = true;
+        return step_error(r, &err);
+    }
+    return request_next(r, POOL_WRITE, status_save);
+}
 
 enum step upload_status(struct request *r)
 {
     struct registry *reg = registry_of(r);
     struct error err = {0};
     struct holding *h = holding_new(r);
-    uint64_t offset;
-    enum hold_result got = holding_take(h, &err);
-    if (got == HOLD_OK) {
-        offset = upload_offset(h->up);
-    } else if (got == HOLD_FAILED && err.code == ERR_CONFLICT) {
-        /* Being written to right now: what was acknowledged last is what the client may rely on. */
-        struct meta_upload row = {0};
-        if (meta_upload_get(reg->c.meta, req_repo(r), r->param[1], r->arena, &row, &err))
-            return step_error(r, &err);
-        offset = row.offset;
-    } else {
-        if (got == HOLD_DONE)
-            error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
-                         h->digest.text);
+    struct meta_upload row = {0};
+    h->settled = true;
+    switch (holding_take(h, &err)) {
+    case HOLD_OK:
+        /* The client will not send again what it is told of: bytes of a request that broke off are
+         * made durable first. */
+        if (upload_is_saved(h->up))
+            return say_status(r, upload_offset(h->up));
+        return request_next(r, upload_staged(h->up) ? POOL_IO : POOL_WRITE,
+                            upload_staged(h->up) ? status_sync : status_save);
+    case HOLD_DONE:
+        error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
+                     h->digest.text);
         return step_error(r, &err);
+    case HOLD_FAILED:
+        break;
     }
-    response_status(r, 204);
-    resp_session(r, r->param[1], offset);
-    return STEP_DONE;
+    /* Being written to right now: what was acknowledged last is what the client may rely on. */
+    if (err.code != ERR_CONFLICT ||
+        meta_upload_get(reg->c.meta, req_repo(r), r->param[1], r->arena, &row, &err))
+        return step_error(r, &err);
+    return say_status(r, row.offset);
 }
 
 enum step upload_cancel(struct request *r)
@@ -458,7 +513,8 @@ enum step upload_cancel(struct request *r)
     case HOLD_OK:
         break;
     }
-    holding_discard(h);
+    if (holding_discard(h, &err))
+        return step_error(r, &err);
     response_status(r, 204);
     response_field(r, "Docker-Upload-UUID", "%.*s", SLICE_ARG(r->param[1]));
     return STEP_DONE;

@@ -15,6 +15,11 @@ struct holding {
                     success leaves nothing */
     bool atomic; /* a body that breaks off leaves the session as it was (PUT); otherwise what came
                     is kept (PATCH) */
+    enum pool_id pool;    /* where the step after the body runs */
+    bool settled;         /* what is in the session now is acknowledged, or may be kept */
+    bool failed;          /* a write failed */
+    bool broken;          /* the session is not to be used any more; its row has what counts */
+    uint64_t recorded;    /* PATCH: offset that the row has */
     bool has_range;       /* Content-Range first..last was given */
     uint64_t first, last; /* inclusive */
     struct digest digest; /* wanted by PUT or POST */
@@ -31,15 +36,16 @@ enum hold_result holding_take(struct holding *h, struct error *err);
 /* Is the body the one that comes next? By Content-Range, or else by the _state of the Location that
  * the client used. 0; -1 with RANGE_INVALID or SIZE_INVALID. */
 int holding_check_range(struct holding *h, struct error *err);
-/* Ends the session without success: forgets it, removes its stage and its row. Blocks. */
-void holding_discard(struct holding *h);
+/* Ends the session: removes its row and its stage, and forgets it. Blocks. -1 when the row could
+ * not be removed: then the session is still held. */
+int holding_discard(struct holding *h, struct error *err);
 /* The step after the last byte of a PUT or single POST: hash what is left, compare, commit, answer
  * 201. */
 enum step push_finish(struct request *r);
 /* Sink of all upload bodies. */
 extern const struct sink upload_sink;
-/* Where the step after the body runs: a large one will sync a file. */
-enum pool_id holding_pool(const struct holding *h);
+/* Reads the request's body into the session, then goes on with `then`, in h->pool. */
+enum step holding_read(struct holding *h, step_fn then);
 
 /* Location, Docker-Upload-UUID, Range of a session at this offset. */
 void resp_session(struct request *r, struct slice id, uint64_t offset);

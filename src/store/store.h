@@ -53,6 +53,7 @@ struct store_ops {
     bool (*peek)(struct store *s, const struct digest *d, struct store_object *out);
     int (*verify)(struct store *s, const struct digest *d, uint64_t size, bool *ok,
                   struct error *err);
+    int (*stat)(struct store *s, const struct digest *d, uint64_t *size, struct error *err);
     int (*remove)(struct store *s, const struct digest *d, struct error *err);
 };
 
@@ -119,8 +120,8 @@ static inline int stage_list(struct store *s, int (*fn)(void *arg, struct slice 
     return s->ops->stage_list(s, fn, arg, err);
 }
 /* Step 6 of a push: the synced stage of `id` becomes the blob of that digest: link, directory sync.
- * What is there already is kept if it has the size and (re-hashed) digest, and replaced if it has
- * not. The stage itself stays (stage_remove). */
+ * What is there already is replaced, without reading it: the stage has just been hashed. The stage
+ * itself stays (stage_remove). */
 static inline int store_publish(struct store *s, struct slice id, const struct digest *d,
                                 uint64_t size, struct error *err)
 {
@@ -137,11 +138,18 @@ static inline bool store_peek(struct store *s, const struct digest *d, struct st
 {
     return s->ops->peek(s, d, out);
 }
-/* *ok: there is a file with that size and, re-hashed, that digest. Reads all of it. */
+/* *ok: there is a file with that size and, re-hashed, that digest; then its bytes and its name are
+ * durable too. Reads all of it. */
 static inline int store_verify(struct store *s, const struct digest *d, uint64_t size, bool *ok,
                                struct error *err)
 {
     return s->ops->verify(s, d, size, ok, err);
+}
+/* Its size in bytes, without looking at the content. ERR_BLOB_UNKNOWN when there is no file. */
+static inline int store_stat(struct store *s, const struct digest *d, uint64_t *size,
+                             struct error *err)
+{
+    return s->ops->stat(s, d, size, err);
 }
 /* Removes the file, durable. One that is not there is fine. The caller owns the decision. */
 static inline int store_remove(struct store *s, const struct digest *d, struct error *err)

@@ -57,6 +57,8 @@ int store_fs_sync(struct store_fs *fs, int fd, const char *point, struct error *
     if (os_fsync(fd, point, err) == 0)
         return 0;
     store_fs_failed(fs);
+    if (err)
+        err->code = ERR_READ_ONLY;
     return -1;
 }
 
@@ -139,6 +141,7 @@ static const struct store_ops fs_ops = {
     .open = store_fs_object_open,
     .peek = store_fs_object_peek,
     .verify = store_fs_verify,
+    .stat = store_fs_stat,
     .remove = store_fs_remove,
 };
 

@@ -82,6 +82,15 @@ static int entry_matches(int dir, const struct digest *d, uint64_t size, bool *o
     return file_matches(fd, d, size, ok, err);
 }
 
+static int entry_sync(struct store_fs *fs, int dir, const struct digest *d, struct error *err)
+{
+    CLEANUP_CLOSE int fd = os_open(dir, blob_name(d), O_RDONLY, 0, "blob.open", err);
+    return fd < 0 || store_fs_sync(fs, fd, "blob.dirsync", err) != 0 ||
+                   store_fs_sync(fs, dir, "blob.dirsync", err) != 0
+               ? -1
+               : 0;
+}
+
 /* Puts the stage in the place of what is there. The second name is made in uploads/ and not beside
  * the blob, so that a crash in between leaves its litter where stage_list reports it. */
 static int blob_replace(struct store_fs *fs, const char *id, int dir, const struct digest *d,
@@ -99,22 +108,24 @@ static int blob_replace(struct store_fs *fs, const char *id, int dir, const stru
     return result;
 }
 
-static int link_or_keep(struct store_fs *fs, const char *id, int dir, const struct digest *d,
-                        uint64_t size, struct error *err)
+static int link_or_replace(struct store_fs *fs, const char *id, int dir, const struct digest *d,
+                           struct error *err)
 {
     if (os_link(fs->uploads, id, dir, blob_name(d), "blob.link", err) == 0)
         return 0;
     if (err->sys != EEXIST)
         return -1;
     error_clear(err);
-    bool same = false;
-    if (entry_matches(dir, d, size, &same, err) != 0) {
-        /* What cannot be read is as good as lost, and a good copy is at hand. */
-        if (err->sys != EIO)
-            return -1;
-        error_clear(err);
-    }
-    return same ? 0 : blob_replace(fs, id, dir, d, err);
+    /* The same file, from an earlier try: nothing to do. Any other may be torn, and to find out
+     * would mean to read all of it; ours has just been hashed and synced, and takes its place at
+     * once. Who is reading the old one keeps it. */
+    struct os_stat ours = {0};
+    struct os_stat there = {0};
+    if (os_stat(fs->uploads, id, &ours, "stage.stat", err) != 0)
+        return -1;
+    if (os_stat(dir, blob_name(d), &there, "blob.stat", NULL) == 0 && there.inode == ours.inode)
+        return 0;
+    return blob_replace(fs, id, dir, d, err);
 }
 
 static int publish(struct store_fs *fs, const char *id, const struct digest *d, uint64_t size,
@@ -127,7 +138,7 @@ static int publish(struct store_fs *fs, const char *id, const struct digest *d, 
         return error_set(err, ERR_UNKNOWN, "stage %s has %llu bytes, not %llu", id,
                          (unsigned long long)info.size, (unsigned long long)size);
     CLEANUP_CLOSE int dir = blob_dir(fs, d, true, err);
-    if (dir < 0 || link_or_keep(fs, id, dir, d, size, err) != 0)
+    if (dir < 0 || link_or_replace(fs, id, dir, d, err) != 0)
         return -1;
     /* Also when the file was there: whoever linked it may not have synced yet. */
     if (store_fs_sync(fs, dir, "blob.dirsync", err) != 0)
@@ -215,7 +226,26 @@ int store_fs_verify(struct store *s, const struct digest *d, uint64_t size, bool
     } else if (entry_matches(dir, d, size, &same, err) != 0) {
         return -1;
     }
+    /* Whoever asks will rely on it (recovery makes the blob live): name and bytes have to be
+     * durable, and whether the process that linked it got as far as its sync is not known. */
+    if (same && (entry_sync(fs, dir, d, err) != 0 || store_fs_writable(fs, err) != 0))
+        return -1;
     *ok = same;
+    return 0;
+}
+
+int store_fs_stat(struct store *s, const struct digest *d, uint64_t *size, struct error *err)
+{
+    struct store_fs *fs = store_fs(s);
+    struct error own;
+    struct os_stat info = {0};
+    if (!err)
+        err = &own;
+    error_clear(err);
+    CLEANUP_CLOSE int dir = blob_dir(fs, d, false, err);
+    if (dir < 0 || os_stat(dir, blob_name(d), &info, "blob.stat", err) != 0)
+        return err->sys == ENOENT ? error_set(err, ERR_BLOB_UNKNOWN, "no file of %s", d->text) : -1;
+    *size = info.size;
     return 0;
 }
 

@@ -68,6 +68,7 @@ int store_fs_object_open(struct store *s, const struct digest *d, struct store_o
 bool store_fs_object_peek(struct store *s, const struct digest *d, struct store_object *out);
 int store_fs_verify(struct store *s, const struct digest *d, uint64_t size, bool *ok,
                     struct error *err);
+int store_fs_stat(struct store *s, const struct digest *d, uint64_t *size, struct error *err);
 int store_fs_remove(struct store *s, const struct digest *d, struct error *err);
 
 #endif

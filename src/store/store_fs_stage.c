@@ -27,6 +27,7 @@ struct fs_stage {
     /* A blob may share this file (publish links it), so that changing it would change the blob:
      * look before the next change. Set where a link can have come up without our knowing. */
     bool maybe_linked;
+    bool named; /* the name is durable too: uploads/ was synced since it was made */
     char id[STAGE_ID_LEN + 1];
 };
 
@@ -68,7 +69,7 @@ static int stage_reopen(struct store_fs *fs, struct fs_stage *st, struct error *
     }
     st->size = info.size;
     st->hinted = info.size;
-    st->maybe_linked = info.links > 1;
+    st->maybe_linked = true;
     return 0;
 }
 
@@ -124,6 +125,14 @@ static int stage_unshare(struct fs_stage *st, uint64_t keep, struct error *err)
     struct os_stat info = {0};
     if (os_fstat(st->fd, &info, "stage.stat", err) != 0)
         return -1;
+    /* One link is ours only while it is the one in uploads/: after our name was removed (purged, or
+     * done by another request) the one that is left may be a blob's. */
+    struct os_stat named = {0};
+    if (os_stat(fs->uploads, st->id, &named, "stage.stat", NULL) != 0 ||
+        named.inode != info.inode) {
+        st->broken = true;
+        return given_up(st, err);
+    }
     if (info.links < 2) {
         st->maybe_linked = false;
         return 0;
@@ -145,6 +154,7 @@ static int stage_unshare(struct fs_stage *st, uint64_t keep, struct error *err)
     st->size = keep;
     st->hinted = keep;
     st->maybe_linked = false;
+    st->named = false;
     return 0;
 }
 
@@ -226,7 +236,10 @@ int store_fs_stage_sync(struct stage *base, struct error *err)
         return given_up(st, err);
     if (store_fs_writable(fs, err) != 0)
         return -1;
-    if (store_fs_sync(fs, st->fd, "stage.sync", err) == 0) {
+    /* What is in a file that has no name after a power cut is lost as well. */
+    if (store_fs_sync(fs, st->fd, "stage.sync", err) == 0 &&
+        (st->named || store_fs_sync(fs, fs->uploads, "stage.sync", err) == 0)) {
+        st->named = true;
         st->maybe_linked = true; /* publish may follow */
         return 0;
     }

@@ -304,6 +304,16 @@ static int mem_verify(struct store *s, const struct digest *d, uint64_t size, bo
     return 0;
 }
 
+static int mem_stat(struct store *s, const struct digest *d, uint64_t *size, struct error *err)
+{
+    struct store_object o = {0};
+    if (mem_open(s, d, &o, err) != 0)
+        return -1;
+    *size = o.size;
+    store_object_release(&o);
+    return 0;
+}
+
 static int mem_remove(struct store *s, const struct digest *d, struct error *err)
 {
     (void)err;
@@ -356,6 +366,7 @@ static const struct store_ops mem_ops = {
     .open = mem_open,
     .peek = mem_peek,
     .verify = mem_verify,
+    .stat = mem_stat,
     .remove = mem_remove,
 };
 

@@ -50,7 +50,12 @@ struct slice upload_bytes(const struct upload *up)
 
 void upload_saved(struct upload *up)
 {
-    up->saved = !up->staged;
+    up->saved = true;
+}
+
+bool upload_is_saved(const struct upload *up)
+{
+    return up->saved;
 }
 
 /* The hash starts again at the first byte. */
@@ -84,21 +89,26 @@ static int mem_set(struct upload *up, struct slice bytes, struct error *err)
     return 0;
 }
 
-int upload_load(struct upload *up, bool staged, struct slice bytes, struct error *err)
+int upload_load(struct upload *up, bool staged, uint64_t offset, struct slice bytes,
+                struct error *err)
 {
-    if (!staged) {
-        up->saved = bytes.n > 0;
+    up->saved = true;
+    if (!staged)
         return mem_set(up, bytes, err);
-    }
     struct error why;
     error_clear(&why);
     up->staged = true;
     if (stage_open(uploads_store(up->table), upload_id(up), false, &up->stage, &why) == 0) {
-        up->size = stage_size(up->stage);
+        uint64_t size = stage_size(up->stage);
+        up->size = MIN(size, offset);
+        up->cut = size > offset;
+        up->saved = size >= offset;
         return 0;
     }
-    if (why.code == ERR_BLOB_UPLOAD_UNKNOWN)
+    if (why.code == ERR_BLOB_UPLOAD_UNKNOWN) {
+        up->saved = offset == 0;
         return 0; /* gone: starts again at 0 */
+    }
     if (err)
         *err = why;
     return -1;
@@ -215,6 +225,11 @@ void upload_rewind(struct upload *up, uint64_t offset)
     up->cut = up->staged;
     if (up->hashed > offset)
         hash_restart(up);
+}
+
+int upload_cut(struct upload *up, struct error *err)
+{
+    return up->staged && up->stage ? stage_settle(up, err) : 0;
 }
 
 int upload_sync(struct upload *up, struct error *err)

@@ -39,12 +39,14 @@ bool upload_id_valid(struct slice id);
  * for (ABSENT otherwise). */
 enum upload_acquire upload_acquire(struct uploads *u, struct slice repo, struct slice id,
                                    struct upload **out);
-/* Makes the session of a row (or of an upload that has just been made): offset 0 and no bytes, or
- * the bytes of the row, or staged (the store's size becomes the offset; a stage that is gone makes
- * it 0). UPLOAD_BUSY when another thread was faster. */
+/* Makes the session of a row (or of an upload that has just been made, with offset 0 and no bytes):
+ * the bytes of the row, or staged. `offset` is what the row has acknowledged; a stage that is
+ * longer (its tail was never acknowledged, and may be anything after a crash) is cut back to it
+ * before the next change, one that is shorter or gone gives its own size. UPLOAD_BUSY when another
+ * thread was faster and holds it; UPLOAD_ABSENT when another was faster and is done: try again. */
 int upload_adopt(struct uploads *u, struct slice repo, struct slice id, enum hash_alg alg,
-                 bool staged, struct slice bytes, struct upload **out, enum upload_acquire *result,
-                 struct error *err);
+                 bool staged, uint64_t offset, struct slice bytes, struct upload **out,
+                 enum upload_acquire *result, struct error *err);
 /* Gives it back; the bytes stay. NULL is fine. From any thread. */
 void upload_release(struct upload *up);
 /* Gives it back and forgets it (done, cancelled, or broken). The stage is the caller's to remove.
@@ -64,6 +66,8 @@ void upload_expect(struct upload *up, uint64_t more);
 /* The next append or hash first cuts the session back to `offset` (a monolithic PUT that broke off
  * leaves nothing). Never blocks. */
 void upload_rewind(struct upload *up, uint64_t offset);
+/* Does now what a rewind left to do, so that its space is given back. Blocks. */
+int upload_cut(struct upload *up, struct error *err);
 /* Makes staged bytes durable (no-op in memory). */
 int upload_sync(struct upload *up, struct error *err);
 /* Goes on hashing with `alg` for at most `slice` bytes of what has not been hashed yet (after a
@@ -74,5 +78,8 @@ int upload_hash(struct upload *up, enum hash_alg alg, uint64_t slice, bool *done
 int upload_digest(struct upload *up, struct digest *out);
 /* The row has all of the bytes now; they may be dropped from memory when the session is idle. */
 void upload_saved(struct upload *up);
+/* Does the row have all of it (upload_saved was called since the last change, or it was adopted
+ * so)? Otherwise some of the bytes are acknowledged to nobody. */
+bool upload_is_saved(const struct upload *up);
 
 #endif

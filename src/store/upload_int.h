@@ -31,7 +31,7 @@ struct upload {
     bool staged;
     bool stage_soon; /* more was announced than stays in memory */
     bool cut;        /* the stage is longer than size and is to be cut before it is used */
-    bool saved;      /* the row has all of mem */
+    bool saved;      /* the row has all of it */
 
     /* The running hash. hasher NULL: nothing hashed yet. */
     struct hasher *hasher;
@@ -46,7 +46,8 @@ struct upload *upload_make(struct uploads *u, struct slice repo, struct slice id
                            enum hash_alg alg);
 /* Cuts what is to be cut, closes, frees. May block when it is staged. */
 void upload_destroy(struct upload *up);
-int upload_load(struct upload *up, bool staged, struct slice bytes, struct error *err);
+int upload_load(struct upload *up, bool staged, uint64_t offset, struct slice bytes,
+                struct error *err);
 
 /* upload_table.c */
 struct store *uploads_store(struct uploads *u);

@@ -124,7 +124,7 @@ static void take_out(struct uploads *u, struct upload *up)
 
 static void idle_add(struct uploads *u, struct upload *up)
 {
-    up->list = !up->staged && up->size > 0 ? UPLOAD_UNSAVED : UPLOAD_LOSSLESS;
+    up->list = !up->staged && up->size > 0 && !up->saved ? UPLOAD_UNSAVED : UPLOAD_LOSSLESS;
     struct lru *l = &u->idles[up->list];
     up->older = l->newest;
     up->newer = NULL;
@@ -273,8 +273,8 @@ enum upload_acquire upload_acquire(struct uploads *u, struct slice repo, struct 
 }
 
 int upload_adopt(struct uploads *u, struct slice repo, struct slice id, enum hash_alg alg,
-                 bool staged, struct slice bytes, struct upload **out, enum upload_acquire *result,
-                 struct error *err)
+                 bool staged, uint64_t offset, struct slice bytes, struct upload **out,
+                 enum upload_acquire *result, struct error *err)
 {
     if (!upload_id_valid(id))
         return stage_unknown(err, id);
@@ -282,7 +282,9 @@ int upload_adopt(struct uploads *u, struct slice repo, struct slice id, enum has
     pthread_mutex_lock(&u->lock);
     /* Somebody was faster. What he made may be ahead of the row that our caller has read, so even
      * an idle one is not ours to take. */
-    bool taken = find(u, id) != NULL;
+    struct upload *other = find(u, id);
+    bool taken = other != NULL;
+    bool busy = taken && other->busy;
     if (!taken) {
         up->busy = true;
         insert(u, up);
@@ -291,12 +293,12 @@ int upload_adopt(struct uploads *u, struct slice repo, struct slice id, enum has
     pthread_mutex_unlock(&u->lock);
     if (taken) {
         upload_destroy(up);
-        *result = UPLOAD_BUSY;
+        *result = busy ? UPLOAD_BUSY : UPLOAD_ABSENT;
         return 0;
     }
     /* The place in the table is taken: nobody else opens or evicts this session meanwhile. */
     bury(u);
-    if (upload_load(up, staged, bytes, err) != 0) {
+    if (upload_load(up, staged, offset, bytes, err) != 0) {
         upload_forget(up);
         return -1;
     }

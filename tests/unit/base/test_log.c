@@ -2,9 +2,14 @@
 #include "helpers.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -37,6 +42,7 @@ static void sink_free(struct sink *s)
 /* All that was written so far. */
 static const char *sink_text(struct sink *s)
 {
+    log_flush(s->log, 5000);
     ssize_t n = pread(s->fd, s->text, sizeof s->text - 1, 0);
     assert_true(n >= 0);
     s->text[n] = '\0';
@@ -165,8 +171,156 @@ static void a_dead_descriptor_does_no_harm(void **state)
     (void)state;
     struct log *log = log_new(-1, LOG_FORMAT_JSON, LOG_LEVEL_INFO);
     log_write(log, LOG_LEVEL_INFO, "lost", 0, NULL);
+    log_flush(log, 5000);
+    assert_int_equal(log_dropped(log), 1);
     log_free(log);
     log_free(NULL);
+    log_flush(NULL, 1);
+    assert_int_equal(log_dropped(NULL), 0);
+}
+
+enum { MANY = 4000 };
+
+static double now(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void log_numbers(struct log *log, int from, int to)
+{
+    static char filler[1000];
+    memset(filler, 'f', sizeof filler);
+    for (int i = from; i < to; i++)
+        LOG(log, LOG_LEVEL_INFO, "line", F_INT("i", i),
+            F_STR("filler", slice_make(filler, sizeof filler)));
+}
+
+/* Reads lines from a pipe until one has `until`. Checks that numbers only go up, and that what is
+ * missing is exactly what a line says. The lines with a number. */
+static int read_numbers(int fd, const char *until, int last)
+{
+    static char line[32 * 1024];
+    size_t n = 0;
+    int seen = 0;
+    long long missing = 0;
+    for (;;) {
+        assert_true(n < sizeof line - 1);
+        ssize_t got = read(fd, line + n, 1);
+        assert_true(got == 1);
+        if (line[n++] != '\n')
+            continue;
+        line[n] = '\0';
+        n = 0;
+        const char *dropped = strstr(line, "dropped"), *lines = strstr(line, " lines=");
+        const char *number = strstr(line, " i=");
+        if (dropped && lines) {
+            assert_int_equal(missing, 0);
+            missing = strtoll(lines + 7, NULL, 10);
+            assert_true(missing > 0);
+        } else if (number) {
+            int i = (int)strtol(number + 3, NULL, 10);
+            assert_int_equal(i - last - 1, missing);
+            missing = 0;
+            last = i;
+            seen++;
+        }
+        if (strstr(line, until))
+            return seen;
+    }
+}
+
+/* A reader that stops reading stops nobody, and learns what it missed. */
+static void a_stalled_reader(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct log *log = log_new(fds[1], LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO);
+    double start = now();
+    log_numbers(log, 0, MANY);
+    log_flush(log, 100); /* nobody reads: it gives up */
+    assert_true(now() - start < 10);
+    uint64_t dropped = log_dropped(log);
+    assert_in_range(dropped, MANY / 2, MANY - 1000);
+    int seen = read_numbers(fds[0], "dropped", -1);
+    assert_int_equal((uint64_t)seen + dropped, MANY);
+    log_numbers(log, MANY, MANY + 100);
+    LOG(log, LOG_LEVEL_INFO, "the end");
+    assert_int_equal(read_numbers(fds[0], "the end", MANY - 1), 100);
+    assert_int_equal(log_dropped(log), dropped);
+    log_free(log);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* The line about what is missing stands where it is missing, also when logging goes on at once. */
+static void what_is_missing_is_said_in_its_place(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct log *log = log_new(fds[1], LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO);
+    log_numbers(log, 0, MANY);
+    int first = read_numbers(fds[0], " i=500 ", -1);
+    assert_int_equal(first, 501);
+    sleep(1);
+    log_numbers(log, MANY, MANY + 100); /* there is room again, and lines wait before it */
+    LOG(log, LOG_LEVEL_INFO, "the end");
+    int seen = read_numbers(fds[0], "the end", 500);
+    assert_int_equal((uint64_t)(first + seen) + log_dropped(log), MANY + 100);
+    log_free(log);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void a_reader_that_never_comes_does_not_hold_up_the_end(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        if (nonblocking)
+            assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+        struct log *log = log_new(fds[1], LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO);
+        double start = now();
+        log_numbers(log, 0, MANY);
+        log_free(log);
+        assert_true(now() - start < 10);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void *log_from_thread(void *arg)
+{
+    log_numbers(arg, 0, 200);
+    return NULL;
+}
+
+static void lines_of_threads_do_not_mix(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct log *log = log_new(fds[1], LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO);
+    pthread_t threads[4];
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, log_from_thread, log), 0);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(log_dropped(log), 0); /* all fit */
+    FILE *in = fdopen(fds[0], "r");
+    char line[4096];
+    for (int i = 0; i < 800; i++) {
+        assert_non_null(fgets(line, sizeof line, in));
+        assert_int_equal(strncmp(line, "time=", 5), 0);
+        assert_int_equal(strspn(strstr(line, "filler=") + 7, "f"), 1000);
+    }
+    log_free(log);
+    assert_int_equal(fclose(in), 0);
+    close(fds[1]);
 }
 
 int main(void)
@@ -179,6 +333,10 @@ int main(void)
         cmocka_unit_test(a_long_value_is_clipped_not_the_line),
         cmocka_unit_test(many_long_fields_still_fit),
         cmocka_unit_test(a_dead_descriptor_does_no_harm),
+        cmocka_unit_test(a_stalled_reader),
+        cmocka_unit_test(what_is_missing_is_said_in_its_place),
+        cmocka_unit_test(a_reader_that_never_comes_does_not_hold_up_the_end),
+        cmocka_unit_test(lines_of_threads_do_not_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

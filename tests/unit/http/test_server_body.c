@@ -297,6 +297,17 @@ static void test_too_large(void **state)
     reply_free(&r);
     close(fd);
 
+    /* A client that goes on sending for ever after the answer is cut off. */
+    fd = client(&f);
+    put_length(fd, "/v2/manifest", (size_t)1 << 40);
+    receive(fd, &r, false);
+    assert_int_equal(r.status, 413);
+    reply_free(&r);
+    for (int i = 0; i < 4; i++)
+        send_all(fd, p, 8 << 20);
+    assert_true(closed_by_peer(fd));
+    close(fd);
+
     /* While reading. */
     fd = client(&f);
     put_head(fd, "/v2/echo/x", "Transfer-Encoding: chunked\r\n");

@@ -68,6 +68,9 @@ void assert_blob(struct store *s, const struct digest *d, const void *p, size_t 
     store_object_release(&o);
     assert_int_equal(store_verify(s, d, n, &ok, &err), 0);
     assert_true(ok);
+    uint64_t size = UINT64_MAX;
+    assert_int_equal(store_stat(s, d, &size, &err), 0);
+    assert_int_equal(size, n);
 }
 
 void assert_no_blob(struct store *s, const struct digest *d)
@@ -80,6 +83,11 @@ void assert_no_blob(struct store *s, const struct digest *d)
     assert_false(store_peek(s, d, &o));
     assert_int_equal(store_verify(s, d, 1, &ok, &err), 0);
     assert_false(ok);
+    uint64_t size = 4711;
+    assert_int_equal(store_stat(s, d, &size, &err), -1);
+    assert_int_equal(err.code, ERR_BLOB_UNKNOWN);
+    assert_int_equal(store_stat(s, d, &size, NULL), -1);
+    assert_int_equal(size, 4711); /* untouched on failure */
 }
 
 bool stage_exists(struct store *s, const char *id)
@@ -305,6 +313,10 @@ static void test_torn(void **state)
         blob_put(s, ID_A, &d, torn[i], n);
         assert_int_equal(store_verify(s, &d, 5, &ok, &err), 0);
         assert_false(ok);
+        /* stat tells of the file, not of its content. */
+        uint64_t size = UINT64_MAX;
+        assert_int_equal(store_stat(s, &d, &size, &err), 0);
+        assert_int_equal(size, n);
         assert_int_equal(store_open(s, &d, &old, &err), 0);
         blob_put(s, ID_B, &d, "right", 5);
         assert_true(object_is(&old, torn[i], n)); /* who reads it, goes on with what he has */
@@ -352,6 +364,57 @@ static void test_stage_after_publish(void **state)
             assert_int_equal(stage_remove(s, SLICE_LIT(ID_A), &err), 0);
             assert_int_equal(store_remove(s, &d, &err), 0);
         }
+    }
+    free(p);
+}
+
+/* The upload was purged after its publish: its name is gone, and the only link that is left may be
+ * the blob's. Whatever the one who still holds the stage calls, and whatever it answers, the blob
+ * keeps its bytes. */
+static void test_stage_purged(void **state)
+{
+    struct store *s = *state;
+    struct error err;
+    struct digest d;
+    char *p = content_make(300000, 8);
+    digest_of(HASH_SHA256, slice_make(p, 300000), &d);
+    for (unsigned i = 0; i < 8; i++) {
+        bool reopened = i & 1;
+        bool cut_first = i & 2;
+        bool name_taken = i & 4;
+        struct stage *st = NULL;
+        assert_int_equal(stage_open(s, SLICE_LIT(ID_A), true, &st, &err), 0);
+        assert_int_equal(stage_write(st, p, 300000, &err), 0);
+        assert_int_equal(stage_sync(st, &err), 0);
+        assert_int_equal(store_publish(s, SLICE_LIT(ID_A), &d, 300000, &err), 0);
+        if (reopened) {
+            stage_close(st);
+            st = NULL;
+            assert_int_equal(stage_open(s, SLICE_LIT(ID_A), false, &st, &err), 0);
+        }
+        assert_int_equal(stage_remove(s, SLICE_LIT(ID_A), &err), 0);
+        if (name_taken)
+            stage_put(s, ID_A, "another's", 9);
+        if (cut_first)
+            (void)stage_truncate(st, 10, NULL);
+        (void)stage_write(st, "overwritten", 11, NULL);
+        (void)stage_truncate(st, 0, NULL);
+        (void)stage_write(st, "overwritten", 11, NULL);
+        (void)stage_sync(st, NULL);
+        (void)stage_write(st, "overwritten", 11, NULL);
+        stage_close(st);
+        assert_blob(s, &d, p, 300000);
+        assert_int_equal(stage_exists(s, ID_A), name_taken);
+        if (name_taken) {
+            char buf[16];
+            st = NULL;
+            assert_int_equal(stage_open(s, SLICE_LIT(ID_A), false, &st, &err), 0);
+            assert_int_equal(stage_read(st, buf, sizeof buf, 0, &err), 9);
+            assert_memory_equal(buf, "another's", 9);
+            stage_close(st);
+        }
+        assert_int_equal(stage_remove(s, SLICE_LIT(ID_A), &err), 0);
+        assert_int_equal(store_remove(s, &d, &err), 0);
     }
     free(p);
 }
@@ -487,6 +550,7 @@ void store_conformance_add(struct CMUnitTest *out, size_t *n, CMFixtureFunction 
         cmocka_unit_test(test_publish_again),
         cmocka_unit_test(test_torn),
         cmocka_unit_test(test_stage_after_publish),
+        cmocka_unit_test(test_stage_purged),
         cmocka_unit_test(test_remove_while_read),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_writable),

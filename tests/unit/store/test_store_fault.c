@@ -64,6 +64,14 @@ static int64_t gauge_read_only(struct fixture *f)
 
 /* ---- one failure at a time ---- */
 
+/* Only stages lie about, no second names. */
+static int sweep_checked(void *arg, struct slice id)
+{
+    (void)arg;
+    assert_true(upload_id_valid(id));
+    return 0;
+}
+
 static void test_sync_fails(void **state)
 {
     struct fixture *f = *state;
@@ -80,6 +88,7 @@ static void test_sync_fails(void **state)
     faults("stage.sync=EIO");
     int64_t before = syncs(f);
     assert_int_equal(stage_sync(st, &err), -1);
+    assert_int_equal(err.code, ERR_READ_ONLY); /* the client sees the state that it caused */
     assert_int_equal(err.sys, EIO);
     assert_int_equal(syncs(f), before + 1);
 
@@ -134,7 +143,8 @@ static void test_sync_and_unlink_fail(void **state)
     assert_int_equal(stage_write(st, "data", 4, &err), 0);
     faults("stage.sync=ENOSPC,stage.unlink=EIO");
     assert_int_equal(stage_sync(st, &err), -1);
-    assert_int_equal(err.code, ERR_NO_SPACE);
+    assert_int_equal(err.code, ERR_READ_ONLY); /* whatever the reason */
+    assert_int_equal(err.sys, ENOSPC);
     assert_true(store_read_only(f->s));
     stage_close(st);
     st = NULL;
@@ -164,7 +174,7 @@ static void test_probe_fails(void **state)
         (void)snprintf(spec, sizeof spec, "store.probe=ENOSPC@%d", i);
         faults(spec);
         assert_int_equal(store_probe(f->s, &err), -1);
-        assert_int_equal(err.code, ERR_NO_SPACE);
+        assert_int_equal(err.code, i == 3 ? ERR_READ_ONLY : ERR_NO_SPACE);
         assert_int_equal(store_read_only(f->s), i == 3);
         faults("");
         assert_int_equal(store_probe(f->s, &err), 0);
@@ -289,6 +299,7 @@ static void test_dirsync_fails(void **state)
     stage_put(f->s, ID_A, "abc", 3);
     faults("blob.dirsync=EIO");
     assert_int_equal(store_publish(f->s, SLICE_LIT(ID_A), &d, 3, &err), -1);
+    assert_int_equal(err.code, ERR_READ_ONLY);
     assert_true(store_read_only(f->s));
     assert_true(stage_exists(f->s, ID_A));
     assert_int_equal(store_probe(f->s, &err), 0);
@@ -299,7 +310,121 @@ static void test_dirsync_fails(void **state)
     assert_true(store_read_only(f->s));
 }
 
-/* What is in the place cannot be read: a good copy is at hand, so it is replaced. */
+/* The name of a stage is synced with its first sync, and again after it got another file. */
+static void test_stage_name_synced(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct stage *st = NULL;
+    struct digest d;
+    assert_int_equal(stage_open(f->s, SLICE_LIT(ID_A), true, &st, &err), 0);
+    assert_int_equal(stage_write(st, "ab", 2, &err), 0);
+    int64_t before = syncs(f);
+    assert_int_equal(stage_sync(st, &err), 0);
+    assert_int_equal(syncs(f), before + 2); /* the file and uploads/ */
+    assert_int_equal(stage_write(st, "c", 1, &err), 0);
+    assert_int_equal(stage_sync(st, &err), 0);
+    assert_int_equal(syncs(f), before + 3);
+    /* A blob keeps the file: the stage has a new one, whose name is not durable yet. */
+    digest_of(HASH_SHA256, SLICE_LIT("abc"), &d);
+    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_A), &d, 3, &err), 0);
+    assert_int_equal(stage_write(st, "d", 1, &err), 0);
+    before = syncs(f);
+    assert_int_equal(stage_sync(st, &err), 0);
+    assert_int_equal(syncs(f), before + 2);
+    stage_close(st);
+    /* Who opens it anew does not know whether it is. */
+    st = NULL;
+    assert_int_equal(stage_open(f->s, SLICE_LIT(ID_A), false, &st, &err), 0);
+    before = syncs(f);
+    assert_int_equal(stage_sync(st, &err), 0);
+    assert_int_equal(syncs(f), before + 2);
+    stage_close(st);
+    assert_blob(f->s, &d, "abc", 3);
+}
+
+/* The file is durable, its name is not: the stage is given up as after any failed sync. */
+static void test_stage_name_sync_fails(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct stage *st = NULL;
+    assert_int_equal(stage_open(f->s, SLICE_LIT(ID_A), true, &st, &err), 0);
+    assert_int_equal(stage_write(st, "data", 4, &err), 0);
+    faults("stage.sync=EIO@2");
+    assert_int_equal(stage_sync(st, &err), -1);
+    assert_int_equal(err.code, ERR_READ_ONLY);
+    assert_true(store_read_only(f->s));
+    assert_false(stage_exists(f->s, ID_A));
+    assert_int_equal(store_probe(f->s, &err), 0);
+    assert_int_equal(stage_sync(st, &err), -1);
+    assert_int_equal(stage_write(st, "x", 1, &err), -1);
+    stage_close(st);
+}
+
+/* What verify confirms is durable afterwards, file and name; when that cannot be had, it confirms
+ * nothing. */
+static void test_verify_syncs(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct digest d, none;
+    digest_of(HASH_SHA256, SLICE_LIT("abc"), &d);
+    digest_of(HASH_SHA256, SLICE_LIT("none"), &none);
+    blob_put(f->s, ID_A, &d, "abc", 3);
+    bool ok = false;
+    int64_t before = syncs(f);
+    assert_int_equal(store_verify(f->s, &d, 3, &ok, &err), 0);
+    assert_true(ok);
+    assert_int_equal(syncs(f), before + 2);
+    /* Of what is not right, nothing is synced. */
+    before = syncs(f);
+    assert_int_equal(store_verify(f->s, &d, 4, &ok, &err), 0);
+    assert_false(ok);
+    assert_int_equal(store_verify(f->s, &none, 4, &ok, &err), 0);
+    assert_false(ok);
+    assert_int_equal(syncs(f), before);
+    for (int i = 1; i <= 2; i++) {
+        char spec[64];
+        ok = false;
+        (void)snprintf(spec, sizeof spec, "blob.dirsync=EIO@%d", i);
+        faults(spec);
+        assert_int_equal(store_verify(f->s, &d, 3, &ok, &err), -1);
+        assert_int_equal(err.code, ERR_READ_ONLY);
+        assert_false(ok);
+        assert_true(store_read_only(f->s));
+        /* A sync that lied may hide behind one that succeeds: not while the store is read-only. */
+        assert_int_equal(store_verify(f->s, &d, 3, &ok, &err), -1);
+        assert_int_equal(err.code, ERR_READ_ONLY);
+        assert_false(ok);
+        assert_int_equal(store_probe(f->s, &err), 0);
+        assert_int_equal(store_verify(f->s, &d, 3, &ok, &err), 0);
+        assert_true(ok);
+    }
+}
+
+static void test_stat_fails(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct digest d;
+    uint64_t size = 4711;
+    digest_of(HASH_SHA256, SLICE_LIT("abc"), &d);
+    blob_put(f->s, ID_A, &d, "abc", 3);
+    /* Not "unknown": nobody may take the blob for lost. */
+    static const char *const spec[] = {"blob.stat=EIO", "blob.open=EMFILE"};
+    for (size_t i = 0; i < ARRAY_LEN(spec); i++) {
+        faults(spec[i]);
+        assert_int_equal(store_stat(f->s, &d, &size, &err), -1);
+        assert_int_equal(err.code, ERR_UNKNOWN);
+        assert_int_equal(size, 4711);
+    }
+    assert_int_equal(store_stat(f->s, &d, &size, &err), 0);
+    assert_int_equal(size, 3);
+}
+
+/* What is in the place cannot be read: a good copy is at hand, so it is replaced, and to find out
+ * nothing was read. */
 static void test_unreadable_replaced(void **state)
 {
     struct fixture *f = *state;
@@ -312,14 +437,22 @@ static void test_unreadable_replaced(void **state)
     blob_put(f->s, ID_A, &d, "abc", 3);
     assert_int_equal(stat(path, &before), 0);
     stage_put(f->s, ID_B, "abc", 3);
-    faults("blob.read=EIO");
+    faults("blob.read=EIO+,blob.stat=EIO+");
     assert_int_equal(store_publish(f->s, SLICE_LIT(ID_B), &d, 3, &err), 0);
     assert_int_equal(stat(path, &after), 0);
     assert_int_not_equal(before.st_ino, after.st_ino);
+    faults("");
     assert_blob(f->s, &d, "abc", 3);
-    /* Too many open files says nothing about the file. */
-    faults("blob.open=EMFILE@2");
-    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_B), &d, 3, &err), -1);
+    assert_int_equal(stage_list(f->s, sweep_checked, f->s, &err), 0);
+    /* Its own file, of an earlier try: nothing is replaced. */
+    faults("blob.replace=EIO");
+    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_B), &d, 3, &err), 0);
+    stage_put(f->s, ID_C, "abc", 3);
+    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_C), &d, 3, &err), -1);
+    assert_int_equal(err.sys, EIO);
+    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_C), &d, 3, &err), 0);
+    faults("blob.open=EMFILE");
+    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_C), &d, 3, &err), -1);
     assert_int_equal(err.sys, EMFILE);
     bool ok = false;
     faults("blob.read=EIO");
@@ -387,14 +520,6 @@ static uint64_t stage_length(struct store *s, const char *id)
     return n;
 }
 
-/* Only stages lie about, no second names. */
-static int sweep_checked(void *arg, struct slice id)
-{
-    (void)arg;
-    assert_true(upload_id_valid(id));
-    return 0;
-}
-
 /* The copy that parts a stage from its blob fails: both keep their bytes, and it is tried again.
  */
 static void test_unshare_fails(void **state)
@@ -410,8 +535,12 @@ static void test_unshare_fails(void **state)
         stage_put(f->s, ID_A, "abc", 3);
         assert_int_equal(store_publish(f->s, SLICE_LIT(ID_A), &d, 3, &err), 0);
         assert_int_equal(stage_open(f->s, SLICE_LIT(ID_A), false, &st, &err), 0);
+        /* To look at the file, and at its name: a failure says nothing about either. */
         faults("stage.stat=EIO");
         assert_int_equal(stage_write(st, "d", 1, &err), -1);
+        faults("stage.stat=EMFILE@2");
+        assert_int_equal(stage_write(st, "d", 1, &err), -1);
+        assert_int_equal(err.sys, EMFILE);
         faults(spec[i]);
         assert_int_equal(stage_write(st, "d", 1, &err), -1);
         assert_int_equal(stage_truncate(st, 3, &err), 0);
@@ -725,13 +854,13 @@ static void test_setup_interrupted(void **state)
 
 /* ---- upload sessions ---- */
 
-static struct upload *adopt(struct uploads *u, bool staged)
+static struct upload *adopt(struct uploads *u, bool staged, uint64_t offset)
 {
     struct upload *up = NULL;
     enum upload_acquire got = UPLOAD_ABSENT;
     struct error err;
-    if (upload_adopt(u, SLICE_LIT("r"), SLICE_LIT(ID_A), HASH_SHA256, staged, SLICE_NONE, &up, &got,
-                     &err) != 0)
+    if (upload_adopt(u, SLICE_LIT("r"), SLICE_LIT(ID_A), HASH_SHA256, staged, offset, SLICE_NONE,
+                     &up, &got, &err) != 0)
         return NULL;
     assert_int_equal(got, UPLOAD_ACQUIRED);
     return up;
@@ -748,7 +877,7 @@ static void test_upload_every_call_fails(void **state)
     for (size_t a = 0; a < ARRAY_LEN(actions); a++) {
         for (unsigned n = 1; n < 16; n++) {
             struct uploads *u = uploads_new(f->s, 4096, 4);
-            struct upload *up = adopt(u, false);
+            struct upload *up = adopt(u, false, 0);
             char spec[64];
             (void)snprintf(spec, sizeof spec, "*=%s@%u", actions[a], n);
             faults(spec);
@@ -782,7 +911,7 @@ static void test_upload_given_up(void **state)
     struct fixture *f = *state;
     struct error err;
     struct uploads *u = uploads_new(f->s, 0, 4);
-    struct upload *up = adopt(u, false);
+    struct upload *up = adopt(u, false, 0);
     assert_int_equal(upload_append(up, "abc", 3, &err), 0);
     faults("stage.sync=EIO");
     assert_int_equal(upload_sync(up, &err), -1);
@@ -790,9 +919,10 @@ static void test_upload_given_up(void **state)
     assert_int_equal(upload_sync(up, &err), -1);
     assert_int_equal(upload_append(up, "d", 1, &err), -1);
     upload_forget(up);
-    /* Adopted again from its row, it starts at 0. */
-    up = adopt(u, true);
+    /* Adopted again from its row, it starts at 0, which the row does not say. */
+    up = adopt(u, true, 3);
     assert_int_equal(upload_offset(up), 0);
+    assert_false(upload_is_saved(up));
     assert_int_equal(upload_append(up, "abc", 3, &err), 0);
     assert_int_equal(upload_sync(up, &err), 0);
     upload_forget(up);
@@ -806,9 +936,9 @@ static void test_upload_failures(void **state)
     struct uploads *u = uploads_new(f->s, 4096, 4);
     stage_put(f->s, ID_A, "0123456789", 10);
     faults("stage.open=EIO");
-    assert_null(adopt(u, true));
+    assert_null(adopt(u, true, 10));
     assert_int_equal(uploads_active(u), 0);
-    struct upload *up = adopt(u, true);
+    struct upload *up = adopt(u, true, 10);
     bool done = false;
     faults("stage.read=EIO");
     assert_int_equal(upload_hash(up, HASH_SHA256, 100, &done, &err), -1);
@@ -829,6 +959,19 @@ static void test_upload_failures(void **state)
     assert_int_equal(upload_digest(up, &have), 0);
     assert_string_equal(have.text, want.text);
     upload_forget(up);
+
+    /* What the row did not acknowledge is cut off before anything else is done. */
+    faults("");
+    up = adopt(u, true, 2);
+    assert_int_equal(upload_offset(up), 2);
+    faults("stage.truncate=EIO+");
+    assert_int_equal(upload_append(up, "y", 1, &err), -1);
+    assert_int_equal(upload_sync(up, &err), -1);
+    assert_int_equal(upload_offset(up), 2);
+    faults("");
+    assert_int_equal(upload_sync(up, &err), 0);
+    assert_int_equal(stage_length(f->s, ID_A), 2);
+    upload_forget(up);
     uploads_free(u);
 }
 
@@ -845,6 +988,10 @@ int main(void)
         TEST(test_write_and_cut_fail),
         TEST(test_short),
         TEST(test_dirsync_fails),
+        TEST(test_stage_name_synced),
+        TEST(test_stage_name_sync_fails),
+        TEST(test_verify_syncs),
+        TEST(test_stat_fails),
         TEST(test_unreadable_replaced),
         TEST(test_open_fails),
         TEST(test_list_fails),

@@ -333,6 +333,89 @@ static void test_symlinked_directories(void **state)
     free(elsewhere);
 }
 
+static ino_t inode_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(lstat(path, &st), 0);
+    return st.st_ino;
+}
+
+/* A repeated publish keeps its own file; that of another upload takes its place, unread. */
+static void test_publish_replaces(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct digest d;
+    struct store_object old = {0};
+    digest_of(HASH_SHA256, SLICE_LIT("abc"), &d);
+    stage_put(f->s, ID_A, "abc", 3);
+    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_A), &d, 3, &err), 0);
+    ino_t first = inode_of(blob_path(f, &d));
+    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_A), &d, 3, &err), 0);
+    assert_int_equal(inode_of(blob_path(f, &d)), first);
+    assert_int_equal(store_open(f->s, &d, &old, &err), 0);
+
+    stage_put(f->s, ID_B, "abc", 3);
+    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_B), &d, 3, &err), 0);
+    assert_int_equal(inode_of(blob_path(f, &d)), inode_of(under(f, "uploads/" ID_B)));
+    assert_int_not_equal(inode_of(blob_path(f, &d)), first);
+    assert_false(exists(under(f, "uploads/" ID_B ".replace")));
+    assert_true(object_is(&old, "abc", 3));
+    store_object_release(&old);
+    /* Who opens it now gets the new file, not the one that was open. */
+    struct store_object now = {0};
+    struct stat st;
+    assert_int_equal(store_open(f->s, &d, &now, &err), 0);
+    assert_int_equal(fstat(now.file->fd, &st), 0);
+    assert_int_not_equal(st.st_ino, first);
+    store_object_release(&now);
+    assert_blob(f->s, &d, "abc", 3);
+}
+
+/* The name of a stage is gone, its file is a blob's: every change is refused, for good, and the
+ * blob's file is not touched. Without a blob too: what has no name can never be published. */
+static void test_purged_stage_gives_up(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct digest d;
+    char buf[8];
+    digest_of(HASH_SHA256, SLICE_LIT("abc"), &d);
+    for (int published = 0; published < 2; published++) {
+        for (int reopened = 0; reopened < 2; reopened++) {
+            for (int cut = 0; cut < 2; cut++) {
+                struct stage *st = NULL;
+                assert_int_equal(stage_open(f->s, SLICE_LIT(ID_A), true, &st, &err), 0);
+                assert_int_equal(stage_write(st, "abc", 3, &err), 0);
+                assert_int_equal(stage_sync(st, &err), 0);
+                if (published)
+                    assert_int_equal(store_publish(f->s, SLICE_LIT(ID_A), &d, 3, &err), 0);
+                if (reopened) {
+                    stage_close(st);
+                    st = NULL;
+                    assert_int_equal(stage_open(f->s, SLICE_LIT(ID_A), false, &st, &err), 0);
+                }
+                assert_int_equal(stage_remove(f->s, SLICE_LIT(ID_A), &err), 0);
+                assert_int_equal(cut ? stage_truncate(st, 1, &err) : stage_write(st, "d", 1, &err),
+                                 -1);
+                assert_int_equal(err.code, ERR_UNAVAILABLE);
+                assert_int_equal(stage_write(st, "d", 1, &err), -1);
+                assert_int_equal(stage_truncate(st, 0, &err), -1);
+                assert_int_equal(stage_sync(st, &err), -1);
+                assert_int_equal(stage_read(st, buf, sizeof buf, 0, &err), -1);
+                assert_int_equal(err.code, ERR_UNAVAILABLE);
+                stage_close(st);
+                assert_false(store_read_only(f->s)); /* nothing is wrong with the disk */
+                assert_false(exists(under(f, "uploads/" ID_A)));
+                assert_false(exists(under(f, "uploads/" ID_A ".copy")));
+                if (published)
+                    assert_true(file_is(blob_path(f, &d), "abc"));
+                assert_int_equal(store_remove(f->s, &d, &err), 0);
+            }
+        }
+    }
+}
+
 /* A directory in the place of a blob is no blob, and is not replaced. */
 static void test_directory_as_blob(void **state)
 {
@@ -436,7 +519,8 @@ static void test_metrics(void **state)
     blob_put(f->s, ID_A, &d, "abc", 3);
     assert_true(metric_named(m, "berth_store_bytes_written_total") == 3);
     assert_true(metric_named(m, "berth_store_publish_total") == 1);
-    assert_true(metric_named(m, "berth_store_syncs_total") == 2); /* the file, the directory */
+    /* The file, its name in uploads/, its name in the directory of the blob. */
+    assert_true(metric_named(m, "berth_store_syncs_total") == 3);
     assert_true(metric_named(m, "berth_store_read_only") == 0);
     assert_true(metric_named(m, "berth_store_open_fds") == 0);
     for (size_t i = 0; i < ARRAY_LEN(o); i++)
@@ -465,12 +549,14 @@ int main(void)
         HERE(test_symlink_in_uploads),
         HERE(test_symlink_in_blobs),
         HERE(test_symlinked_directories),
+        HERE(test_publish_replaces),
+        HERE(test_purged_stage_gives_up),
         HERE(test_directory_as_blob),
         HERE(test_strays),
         HERE(test_partial_write),
         HERE(test_metrics),
     };
-    size_t n = 13;
+    size_t n = 15;
     store_conformance_add(tests, &n, conformance_setup, conformance_teardown);
     return _cmocka_run_group_tests("store_fs", tests, n, NULL, NULL);
 }
