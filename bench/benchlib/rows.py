@@ -3,6 +3,7 @@
 order turning from round to round, the ratio taken per round, the median over the rounds."""
 
 import statistics
+import time
 from dataclasses import dataclass, field
 
 from . import seed
@@ -208,11 +209,14 @@ def measure(row, servers, load, paths, rounds, seconds, patience):
         while len(taken) < rounds or (len(undisturbed(taken)) < rounds and len(taken) <
                                       (2 * rounds if patience.left > 0 else rounds + 2)):
             patience.wait()
+            extra = len(taken) >= rounds
+            begun = time.monotonic()
             turn = len(taken) % len(row.candidates)
             order = row.candidates[turn:] + row.candidates[:turn]
             probe = load.probe()
             taken.append({"probe": probe, "samples": {
                 name: take(row, servers[name], load, paths, seconds) for name in order}})
+            patience.left -= extra * (time.monotonic() - begun)
         result.rounds = quiet(taken, (rounds + 1) // 2)
         result.discarded = len(taken) - len(result.rounds)
     except (RuntimeError, OSError) as e:

@@ -233,12 +233,30 @@ static size_t utf8_len(const unsigned char *p, size_t n)
     return len;
 }
 
+/* What is well-formed but can lead a reader of a terminal or a log astray: controls (C1 has another
+ * escape and another line end), line and paragraph separator, and what turns the direction of the
+ * text around. The code point, or 0. */
+static unsigned misleading(const unsigned char *p, size_t len)
+{
+    unsigned u = p[0];
+    if (len == 2)
+        u = (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu);
+    else if (len == 3)
+        u = (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+    else if (len == 4)
+        return 0;
+    bool bad = u < 0x20 || (u >= 0x7f && u <= 0x9f) || (u >= 0x2028 && u <= 0x202e) ||
+               (u >= 0x2066 && u <= 0x2069);
+    return bad ? u : 0;
+}
+
 int jw_quote(struct buf *out, struct slice s)
 {
     buf_putc(out, '"');
     for (size_t i = 0; i < s.n;) {
         unsigned char c = (unsigned char)s.p[i];
         size_t len = utf8_len((const unsigned char *)s.p + i, s.n - i);
+        unsigned escape = misleading((const unsigned char *)s.p + i, len);
         if (len == 0) {
             buf_puts(out, "\\ufffd");
             len = 1;
@@ -247,8 +265,8 @@ int jw_quote(struct buf *out, struct slice s)
             buf_putc(out, (char)c);
         } else if (c == '\n') {
             buf_puts(out, "\\n");
-        } else if (c < 0x20 || c == 0x7f) {
-            buf_printf(out, "\\u%04x", c);
+        } else if (escape || c == 0) {
+            buf_printf(out, "\\u%04x", escape);
         } else {
             buf_add(out, s.p + i, len);
         }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,12 +118,21 @@ static int fail(const struct error *err)
     return 1;
 }
 
+/* Bodies and buffers come and go: what they took is given back to the system, and not kept in an
+ * arena of each thread. */
+static void tune_allocator(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    (void)mallopt(M_ARENA_MAX, 4);
+}
+
 static int run(int argc, char **argv)
 {
     struct settings s;
     struct error err = {0};
     struct app *app = NULL;
     signals_block();
+    tune_allocator();
     if (fault_configure(NULL)) {
         fprintf(
             stderr,

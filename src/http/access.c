@@ -51,6 +51,11 @@ void access_setup(struct http_server *s)
     m->rejected_ip = rejected(ms, "reason=\"connections_per_ip\"");
     m->rejected_fds = rejected(ms, "reason=\"descriptors\"");
     m->rejected_pool = rejected(ms, "reason=\"pool_full\"");
+    m->rejected_memory = rejected(ms, "reason=\"body_memory\"");
+    m->send_faults = metrics_counter(ms, "berth_http_send_faults_total",
+                                     "Responses that ended early because their file could not be "
+                                     "read.",
+                                     "");
     m->sent = metrics_counter(ms, "berth_http_bytes_sent_total", "Bytes sent to clients.", "");
     m->received =
         metrics_counter(ms, "berth_http_bytes_received_total", "Bytes received from clients.", "");
@@ -185,10 +190,33 @@ static struct slice bounded(struct slice v)
     return slice_first(v, LOGGED_MAX);
 }
 
+static struct slice or_dash(struct slice v)
+{
+    return v.n ? bounded(v) : SLICE_LIT("-");
+}
+
+/* What is our fault, whether or not there is an access log: one line to find it by. */
+static void log_fault(const struct stream *s)
+{
+    const struct request *r = &s->r;
+    int status = final_status(s);
+    /* 501 and 505 are 4xx in all but name: anybody can ask for what does not exist. */
+    bool failed = status >= 500 && status != 501 && status != 505;
+    if (!failed && !s->fault)
+        return;
+    if (s->fault && s->l->server->m.send_faults)
+        metric_add(s->l->server->m.send_faults, 1);
+    LOG(s->l->server->config.log, s->busy ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "request failed",
+        F_STR("id", r->id), F_STR("method", or_dash(r->head->method_text)),
+        F_STR("path", or_dash(r->head->path)), F_INT("status", status),
+        F_STR("cause", or_dash(r->log_detail)));
+}
+
 void access_end(struct stream *s)
 {
     uint64_t ns = os_mono_ns() - s->start_ns;
     count(s, ns);
+    log_fault(s);
     struct log *log = s->l->server->config.access_log;
     if (!log_enabled(log, LOG_LEVEL_INFO))
         return;
@@ -197,14 +225,14 @@ void access_end(struct stream *s)
     char ms[32];
     (void)snprintf(ms, sizeof ms, "%.3f", (double)ns / 1e6);
     struct slice cause = r->log_detail;
-    if (s->broken)
+    if (s->broken && !s->fault)
         cause = SLICE_LIT("the client left while the response was being sent");
     struct log_field fields[] = {
         F_STR("id", r->id),
         F_STR("peer", r->peer),
-        F_STR("method", h->method_text.n ? bounded(h->method_text) : SLICE_LIT("-")),
+        F_STR("method", or_dash(h->method_text)),
         /* Without the query: it may hold upload states and other things that are not for logs. */
-        F_STR("path", h->path.n ? bounded(h->path) : SLICE_LIT("-")),
+        F_STR("path", or_dash(h->path)),
         F_CSTR("proto", h->minor ? "HTTP/1.1" : "HTTP/1.0"),
         F_INT("status", final_status(s)),
         F_INT("bytes", s->send.sent),

@@ -23,7 +23,8 @@ static struct upbuf *upbuf_get(struct http_loop *l, size_t cap)
     const struct http_limits *lim = &l->server->config.limits;
     struct upbuf *b = NULL;
     /* Large buffers make a few uploads fast; many uploads at once have to do with small ones. */
-    if (l->upload_bytes + cap > UPLOAD_BUDGET)
+    if (cap > lim->buffer_min &&
+        (l->upload_bytes + cap > UPLOAD_BUDGET || !memory_take(&l->server->memory, cap)))
         cap = lim->buffer_min;
     if (cap == lim->buffer_min && l->small) {
         b = l->small;
@@ -35,8 +36,11 @@ static struct upbuf *upbuf_get(struct http_loop *l, size_t cap)
         l->n_large--;
     } else {
         b = malloc(sizeof *b + cap);
-        if (!b)
+        if (!b) {
+            if (cap > lim->buffer_min)
+                memory_give(&l->server->memory, cap);
             return NULL;
+        }
     }
     b->next = NULL;
     b->n = 0;
@@ -51,6 +55,8 @@ static void upbuf_put(struct http_loop *l, struct upbuf *b)
         return;
     const struct http_limits *lim = &l->server->config.limits;
     l->upload_bytes -= b->cap;
+    if (b->cap > lim->buffer_min)
+        memory_give(&l->server->memory, b->cap);
     if (b->cap == lim->buffer_min && l->n_small < SPARE_SMALL) {
         b->next = l->small;
         l->small = b;
@@ -191,25 +197,48 @@ void body_start(struct stream *s, enum body_mode mode, size_t max)
     s->conn->codec->want_body(s);
 }
 
-static void keep_free(void *p)
+/* A body that the request has now. */
+struct kept {
+    struct memory *memory;
+    char *p;
+    size_t cap;
+};
+
+static void kept_free(void *arg)
 {
-    free(p);
+    struct kept *k = arg;
+    free(k->p);
+    memory_give(k->memory, k->cap);
 }
 
-/* Room for at least one byte more than the maximum, so that a longer body is noticed. */
+/* Room for at least one byte more than the maximum, so that a longer body is noticed. A length that
+ * was announced is a promise only: the memory grows with what has come. */
 static bool keep_grow(struct stream *s)
 {
     struct body *b = &s->body;
+    struct memory *memory = &s->l->server->memory;
     int64_t length = request_length(&s->r);
     size_t top = length >= 0 ? (size_t)length : b->mem_max + 1;
-    size_t cap = b->mem_cap ? b->mem_cap * 2 : length >= 0 ? top : MIN(top, (size_t)KEEP_FIRST);
-    cap = MIN(cap, top);
-    char *p = realloc(b->mem, cap);
-    if (!p)
+    size_t cap = MIN(top, b->mem_cap ? b->mem_cap * 2 : (size_t)KEEP_FIRST);
+    size_t more = cap - b->mem_cap;
+    if (!memory_take(memory, more))
         return false;
+    char *p = realloc(b->mem, cap);
+    if (!p) {
+        memory_give(memory, more);
+        return false;
+    }
     b->mem = p;
     b->mem_cap = cap;
     return true;
+}
+
+static void no_memory(struct stream *s)
+{
+    s->busy = true;
+    if (s->l->server->m.rejected_memory)
+        metric_add(s->l->server->m.rejected_memory, 1);
+    stream_fail(s, ERR_UNAVAILABLE, "the server has no memory left for this body; try again");
 }
 
 static size_t sink_room(struct stream *s, char **p)
@@ -222,7 +251,7 @@ static size_t sink_room(struct stream *s, char **p)
     if (!b->fill) {
         b->fill = upbuf_get(s->l, b->cap);
         if (!b->fill) {
-            stream_fail(s, ERR_UNAVAILABLE, "the server is out of memory");
+            no_memory(s);
             return 0;
         }
     }
@@ -241,7 +270,7 @@ size_t body_room(struct stream *s, char **p)
         return SCRATCH_BYTES;
     case BODY_KEEP:
         if (b->mem_n == b->mem_cap && !keep_grow(s)) {
-            stream_fail(s, ERR_UNAVAILABLE, "the server is out of memory");
+            no_memory(s);
             return 0;
         }
         *p = b->mem + b->mem_n;
@@ -288,8 +317,11 @@ void body_end(struct stream *s)
     } else if (b->mode == BODY_KEEP) {
         s->r.body = slice_make(b->mem ? b->mem : "", b->mem_n);
         s->r.body_received = b->mem_n;
-        if (b->mem)
-            arena_on_free(s->r.arena, keep_free, STEAL(b->mem));
+        if (b->mem) {
+            struct kept *k = ARENA_NEW(s->r.arena, struct kept);
+            *k = (struct kept){&s->l->server->memory, STEAL(b->mem), b->mem_cap};
+            arena_on_free(s->r.arena, kept_free, k);
+        }
     }
     stream_body_done(s);
 }
@@ -310,6 +342,8 @@ void body_release(struct stream *s)
     timer_clear(s->l->loop, &b->flush);
     upbuf_put(s->l, b->fill);
     b->fill = NULL;
-    free(b->mem);
-    b->mem = NULL;
+    if (b->mem) {
+        memory_give(&s->l->server->memory, b->mem_cap);
+        free(STEAL(b->mem));
+    }
 }

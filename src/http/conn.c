@@ -59,6 +59,11 @@ void conn_again(struct conn *c)
     loop_post(c->l->loop, &c->again);
 }
 
+struct admission *conn_admission(struct http_server *s, struct site_state *site)
+{
+    return site->site->connections_max ? &site->own : &s->admission;
+}
+
 void conn_close(struct conn *c)
 {
     if (c->closed)
@@ -69,7 +74,7 @@ void conn_close(struct conn *c)
     timer_clear(c->l->loop, &c->timer);
     loop_del(c->l->loop, &c->io);
     c->top->ops->close(c->top);
-    admission_leave(&c->l->server->admission, c->unix_peer ? NULL : &c->ip);
+    admission_leave(conn_admission(c->l->server, c->site), c->unix_peer ? NULL : &c->ip);
     if (c->l->server->m.connections)
         metric_add(c->l->server->m.connections, -1);
 }

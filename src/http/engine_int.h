@@ -59,33 +59,36 @@ struct route_metrics {
 
 struct engine_metrics { /* NULL without config.metrics */
     struct metric *connections, *connections_total;
-    struct metric *rejected_max, *rejected_ip, *rejected_fds, *rejected_pool;
+    struct metric *rejected_max, *rejected_ip, *rejected_fds, *rejected_pool, *rejected_memory;
+    struct metric *send_faults;
     struct metric *sent, *received;
 };
 
 struct site_state {
     struct site_state *next;
     const struct http_site *site;
+    struct admission own;       /* with site->connections_max */
     struct route_metrics *rows; /* site->n + 1, the last for no route; NULL when not counted */
 };
 
 /* A listening socket on one loop. */
+struct shared_fd; /* listener.c: a listening descriptor that all loops watch */
+
 struct acceptor {
     struct acceptor *next;
     struct http_loop *l;
     struct site_state *site;
     struct loop_io io;
-    struct timer pause; /* no descriptors: try again later */
-    bool shared;        /* the descriptor is every loop's and the server owns it */
+    struct timer pause;       /* no descriptors: try again later */
+    struct shared_fd *shared; /* the descriptor is every loop's; NULL: this loop's own */
 };
-
-struct shared_fd; /* listener.c: a listening descriptor that all loops watch */
 
 struct http_server {
     struct http_config config;
     struct http_loop *loops;
     unsigned n_loops;
     struct admission admission; /* any thread */
+    struct memory memory;       /* any thread */
     struct engine_metrics m;
     struct site_state *sites;
     struct shared_fd *shared;
@@ -230,6 +233,8 @@ struct stream {
     unsigned out; /* tasks in pools or in the mailbox: then r belongs to a worker */
     bool gone;    /* the client left */
     bool broken;  /* the client left while the response was being sent */
+    bool fault;   /* it could not be sent because the file could not be read */
+    bool busy;    /* refused: a queue or the memory for bodies was full */
     bool rejected;
     unsigned allowed;
     enum error_code fail; /* to be answered once the task is back */
@@ -272,6 +277,7 @@ void listener_release(struct http_server *s);
 /* conn.c */
 bool conn_new(struct http_loop *l, int fd, struct site_state *site, const char *peer,
               const struct ip_key *ip, bool unix_peer);
+struct admission *conn_admission(struct http_server *s, struct site_state *site);
 void conn_enter(struct conn *c);
 void conn_leave(struct conn *c);
 /* Closes at once; the struct lives until the outermost entry ends. */

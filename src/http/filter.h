@@ -15,7 +15,8 @@ struct filter;
 
 enum {
     FILTER_AGAIN = -1, /* nothing now: wait until the socket is ready */
-    FILTER_ERROR = -2  /* the connection is broken: close it */
+    FILTER_ERROR = -2, /* the connection is broken: close it */
+    FILTER_FILE = -3   /* sendfile: the file cannot be read, errno says why */
 };
 
 struct filter_ops {
@@ -24,8 +25,8 @@ struct filter_ops {
     /* Bytes taken, maybe fewer than given. `more`: the caller goes on at once, so a short segment
      * may wait. */
     ssize_t (*writev)(struct filter *f, const struct iovec *iov, int n, bool more);
-    /* Bytes taken from the file at `offset`; 0 when the file ends there. NULL when the filter must
-     * see the bytes: the caller then reads the file itself. */
+    /* Bytes taken from the file at `offset`; 0 when the file ends there; FILTER_FILE. NULL when the
+     * filter must see the bytes: the caller then reads the file itself. */
     ssize_t (*sendfile)(struct filter *f, int fd, uint64_t offset, size_t n);
     /* Tells the peer that no more comes; reading stays possible. */
     void (*shutdown)(struct filter *f);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "os/fault.h"
 
 #include "base/banned.h"
 
@@ -46,13 +47,26 @@ static ssize_t plain_writev(struct filter *f, const struct iovec *iov, int n, bo
     }
 }
 
+/* sendfile(2) does not say which side failed. These are a socket's; a file system has dozens. */
+static bool is_of_socket(int e)
+{
+    return e == EPIPE || e == ECONNRESET || e == ECONNABORTED || e == ENOTCONN || e == ETIMEDOUT ||
+           e == EHOSTUNREACH || e == ENETUNREACH || e == ENETDOWN || e == EHOSTDOWN ||
+           e == ECONNREFUSED || e == EPROTO || e == ENETRESET || e == ENOBUFS;
+}
+
 static ssize_t plain_sendfile(struct filter *f, int fd, uint64_t offset, size_t n)
 {
     off_t at = (off_t)offset;
     for (;;) {
-        ssize_t put = sendfile(plain_fd(f), fd, &at, n);
+        int fault = fault_point("net.sendfile");
+        ssize_t put = fault > 0 ? -1 : sendfile(plain_fd(f), fd, &at, n);
         if (put >= 0)
             return put;
+        if (fault > 0)
+            errno = fault;
+        if (errno != EINTR && errno != EAGAIN && !is_of_socket(errno))
+            return FILTER_FILE;
         if (errno != EINTR)
             return plain_failed();
     }

@@ -346,7 +346,7 @@ static void h1_send(struct conn *c)
 {
     struct stream *s = c->h1.stream;
     if (!flush_interim(c)) {
-        if (!c->closed)
+        if (!c->closed && c->timing != TIMER_WRITE)
             write_timer(c);
         return;
     }

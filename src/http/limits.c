@@ -23,8 +23,23 @@ void http_limits_default(struct http_limits *l)
         .buffer_min = 16 * 1024,
         .buffer_max = 256 * 1024,
         .flush_ms = 100,
+        .body_memory_max = 256 * 1024 * 1024,
         .drain_bytes = 64 * 1024,
     };
+}
+
+bool memory_take(struct memory *m, size_t n)
+{
+    size_t before = atomic_fetch_add_explicit(&m->used, n, memory_order_relaxed);
+    if (before <= m->max && n <= m->max - before)
+        return true;
+    memory_give(m, n);
+    return false;
+}
+
+void memory_give(struct memory *m, size_t n)
+{
+    atomic_fetch_sub_explicit(&m->used, n, memory_order_relaxed);
 }
 
 void admission_init(struct admission *a, unsigned max, unsigned per_ip)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many connections there may be, in all and per address. Any thread. */
+/* How many connections there may be, in all and per address, and how much memory for bodies. Any
+ * thread. */
 #ifndef HTTP_LIMITS_INT_H
 #define HTTP_LIMITS_INT_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* An IPv6 address, or an IPv4 one mapped into it. For IPv6 the /64 counts as one client. */
@@ -26,6 +28,14 @@ struct admission {
     unsigned n_slots, used;
     uint64_t seed;
 };
+
+/* What the bodies of all loops may take. */
+struct memory {
+    atomic_size_t used;
+    size_t max;
+};
+bool memory_take(struct memory *m, size_t n);
+void memory_give(struct memory *m, size_t n);
 
 enum admission_result { ADMITTED, REFUSED_MAX, REFUSED_IP };
 

@@ -56,14 +56,15 @@ static void adopt(struct acceptor *a, int fd, const struct sockaddr_storage *ss)
     struct ip_key ip;
     char peer[ADDRESS_TEXT];
     address_peer(ss, &ip, peer);
-    enum admission_result r = admission_enter(&s->admission, is_unix ? NULL : &ip);
+    struct admission *admission = conn_admission(s, a->site);
+    enum admission_result r = admission_enter(admission, is_unix ? NULL : &ip);
     if (r != ADMITTED) {
         count_refused(r == REFUSED_MAX ? s->m.rejected_max : s->m.rejected_ip);
         refuse(fd);
         return;
     }
     if (!conn_new(l, fd, a->site, peer, &ip, is_unix)) {
-        admission_leave(&s->admission, is_unix ? NULL : &ip);
+        admission_leave(admission, is_unix ? NULL : &ip);
         count_refused(s->m.rejected_fds);
         return;
     }
@@ -76,9 +77,18 @@ static void adopt(struct acceptor *a, int fd, const struct sockaddr_storage *ss)
 static void pause_over(struct timer *t)
 {
     struct acceptor *a = CONTAINER_OF(t, struct acceptor, pause);
+    struct error err;
     if (a->l->reserve < 0)
         a->l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    loop_mod(a->l->loop, &a->io, LOOP_READ);
+    if (loop_add(a->l->loop, &a->io, LOOP_READ, &err))
+        timer_set(a->l->loop, &a->pause, PAUSE_MS);
+}
+
+/* Not only without interest: a broken socket would be reported as hung up in every turn. */
+static void pause_accepting(struct acceptor *a)
+{
+    loop_del(a->l->loop, &a->io);
+    timer_set(a->l->loop, &a->pause, PAUSE_MS);
 }
 
 enum shed { SHED_DONE, SHED_NOTHING, SHED_CANNOT };
@@ -104,10 +114,8 @@ static bool out_of_descriptors(struct acceptor *a)
     enum shed r = shed(a->l, a->io.fd);
     if (r != SHED_NOTHING)
         count_refused(a->l->server->m.rejected_fds);
-    if (r == SHED_CANNOT) {
-        loop_mod(a->l->loop, &a->io, 0);
-        timer_set(a->l->loop, &a->pause, PAUSE_MS);
-    }
+    if (r == SHED_CANNOT)
+        pause_accepting(a);
     return r == SHED_DONE;
 }
 
@@ -140,8 +148,23 @@ static bool accept_next(struct acceptor *a)
         return out_of_descriptors(a);
     case EAGAIN:
         return false;
-    default: /* the connection failed before it was taken: the next one */
+    /* The connection failed before it was taken (accept(2)): the next one. */
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case EOPNOTSUPP:
+    case ETIMEDOUT:
         return true;
+    default: /* the socket is at fault, and would fail again at once */
+        pause_accepting(a);
+        return false;
     }
 }
 
@@ -154,9 +177,62 @@ static void accept_ready(struct loop_io *io, unsigned ready)
         ;
 }
 
+/* ---- descriptors that all loops watch ---- */
+
+struct shared_fd {
+    struct shared_fd *next;
+    int fd;
+    atomic_uint users;  /* acceptors; the last one closes it */
+    char *path;         /* of a Unix socket of ours, to be removed; or NULL */
+    atomic_bool linked; /* it has not been removed yet */
+    dev_t dev;
+    ino_t ino;
+};
+
+static struct shared_fd *shared_add(struct http_server *s, int fd, const char *path)
+{
+    struct shared_fd *u = xcalloc(1, sizeof *u);
+    u->next = s->shared;
+    u->fd = fd;
+    if (path) {
+        u->path = xstrdup(path);
+        atomic_init(&u->linked, address_unix_identity(path, &u->dev, &u->ino) == 0);
+    }
+    s->shared = u;
+    return u;
+}
+
+static void shared_unlink(struct shared_fd *u)
+{
+    /* Another process may have taken the path over since. */
+    dev_t dev;
+    ino_t ino;
+    if (atomic_exchange(&u->linked, false) && address_unix_identity(u->path, &dev, &ino) == 0 &&
+        dev == u->dev && ino == u->ino)
+        (void)unlink(u->path);
+}
+
+void http_server_unlink(struct http_server *s)
+{
+    for (struct shared_fd *u = s->shared; u; u = u->next)
+        shared_unlink(u);
+}
+
+void listener_release(struct http_server *s)
+{
+    while (s->shared) {
+        struct shared_fd *u = s->shared;
+        s->shared = u->next;
+        CHECK(atomic_load(&u->users) == 0);
+        free(u->path);
+        free(u);
+    }
+}
+
 /* ---- life ---- */
 
-static void acceptor_add(struct http_loop *l, struct site_state *site, int fd, bool shared)
+static void acceptor_add(struct http_loop *l, struct site_state *site, int fd,
+                         struct shared_fd *shared)
 {
     struct acceptor *a = xcalloc(1, sizeof *a);
     *a = (struct acceptor){.next = l->acceptors, .l = l, .site = site, .shared = shared};
@@ -175,16 +251,31 @@ void acceptors_start(struct http_loop *l)
     l->listening = true;
 }
 
+/* Closing would reset what waits in the queue: those clients are served too. */
+static void accept_rest(struct acceptor *a)
+{
+    if (!a->l->listening || a->l->stopping)
+        return;
+    for (int i = 0; i < ACCEPT_TURN * 16 && accept_next(a); i++)
+        ;
+}
+
 static void acceptor_close(struct acceptor *a)
 {
-    if (a->l->listening) {
-        timer_clear(a->l->loop, &a->pause);
+    accept_rest(a);
+    if (a->l->listening)
         loop_del(a->l->loop, &a->io);
+    /* From here on another loop may close a shared descriptor, unless this is the last that has it.
+     */
+    bool last = !a->shared || atomic_fetch_sub(&a->shared->users, 1) == 1;
+    if (last && a->shared) {
+        shared_unlink(a->shared); /* now clients learn that nobody is there */
+        accept_rest(a);
     }
-    /* A shared descriptor stays open for the loops that have not come to this point yet. */
-    if (!a->shared)
+    if (a->l->listening)
+        timer_clear(a->l->loop, &a->pause);
+    if (last)
         (void)close(a->io.fd);
-    free(a);
 }
 
 void acceptors_stop(struct http_loop *l, bool all)
@@ -196,59 +287,20 @@ void acceptors_stop(struct http_loop *l, bool all)
             at = &a->next;
             continue;
         }
-        /* Closing would reset what waits in the queue: those clients are served too. */
-        if (l->listening && !l->stopping) {
-            for (int i = 0; i < ACCEPT_TURN * 16 && accept_next(a); i++)
-                ;
-        }
-        *at = a->next;
         acceptor_close(a);
+        *at = a->next;
+        free(a);
     }
 }
 
 /* ---- making listening sockets ---- */
 
-struct shared_fd {
-    struct shared_fd *next;
-    int fd;
-    char *path; /* of a Unix socket of ours, to be removed; or NULL */
-    dev_t dev;
-    ino_t ino;
-};
-
-static void shared_add(struct http_server *s, int fd, const char *path)
-{
-    struct shared_fd *u = xcalloc(1, sizeof *u);
-    *u = (struct shared_fd){.next = s->shared, .fd = fd};
-    if (path) {
-        u->path = xstrdup(path);
-        (void)address_unix_identity(path, &u->dev, &u->ino);
-    }
-    s->shared = u;
-}
-
-void listener_release(struct http_server *s)
-{
-    while (s->shared) {
-        struct shared_fd *u = s->shared;
-        s->shared = u->next;
-        (void)close(u->fd);
-        /* Another process may have taken the path over since. */
-        dev_t dev;
-        ino_t ino;
-        if (u->path && address_unix_identity(u->path, &dev, &ino) == 0 && dev == u->dev &&
-            ino == u->ino)
-            (void)unlink(u->path);
-        free(u->path);
-        free(u);
-    }
-}
-
 static void share(struct http_server *s, struct site_state *site, int fd, const char *path)
 {
-    shared_add(s, fd, path);
+    struct shared_fd *u = shared_add(s, fd, path);
     for (unsigned i = 0; i < s->n_loops; i++)
-        acceptor_add(&s->loops[i], site, fd, true);
+        acceptor_add(&s->loops[i], site, fd, u);
+    atomic_init(&u->users, s->n_loops);
 }
 
 static int listen_tcp(struct http_server *s, struct address *a, struct site_state *site,
@@ -267,7 +319,7 @@ static int listen_tcp(struct http_server *s, struct address *a, struct site_stat
         return -1;
     }
     for (unsigned i = 0; i < n; i++)
-        acceptor_add(&s->loops[i], site, fds[i], false);
+        acceptor_add(&s->loops[i], site, fds[i], NULL);
     if (bound)
         *bound = address_text(a);
     return 0;

@@ -106,6 +106,17 @@ static enum send_result failed(ssize_t rc)
     return rc == FILTER_AGAIN ? SEND_BLOCKED : SEND_FAILED;
 }
 
+/* What was promised cannot be sent, and that is not the client's doing. */
+static enum send_result file_failed(struct stream *s, ssize_t rc)
+{
+    char why[128] = "the file is shorter than it was";
+    const char *text = rc == 0 ? why : strerrordesc(errno, why, sizeof why);
+    s->fault = true;
+    s->r.log_detail = slice_cstr(
+        arena_printf(s->r.arena, "the file could not be read while it was being sent: %s", text));
+    return SEND_FAILED;
+}
+
 static void took(struct stream *s, size_t n)
 {
     struct send *o = &s->send;
@@ -143,7 +154,7 @@ static ssize_t send_copied(struct stream *s, int fd, uint64_t offset, size_t n)
         got = pread(fd, s->l->scratch, MIN(n, (size_t)SCRATCH_BYTES), (off_t)offset);
     while (got < 0 && errno == EINTR);
     if (got <= 0)
-        return FILTER_ERROR;
+        return got == 0 ? 0 : FILTER_FILE;
     struct iovec iov = {s->l->scratch, (size_t)got};
     return conn_writev(s->conn, &iov, 1, false);
 }
@@ -174,7 +185,9 @@ static enum send_result send_file(struct stream *s)
         if (budget == 0)
             return SEND_YIELD;
         ssize_t rc = send_part(s, s->r.resp.file->fd, (size_t)MIN((uint64_t)budget, o->left));
-        if (rc <= 0) /* 0: the file is shorter than it was; the length cannot be kept any more */
+        if (rc == 0 || rc == FILTER_FILE)
+            return file_failed(s, rc);
+        if (rc < 0)
             return failed(rc);
         took(s, (size_t)rc);
         budget -= (size_t)rc;

@@ -142,14 +142,17 @@ static unsigned cpus(void)
     return n > 0 ? (unsigned)n : 1;
 }
 
-static unsigned connections_allowed(unsigned wanted)
+static unsigned connections_allowed(unsigned wanted, unsigned fds_reserved)
 {
+    uint64_t reserve = fds_reserved ? fds_reserved : (unsigned)FD_RESERVE;
     if (wanted)
         return wanted;
     struct rlimit r;
     if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur == RLIM_INFINITY)
         return UINT32_MAX / 2;
-    uint64_t n = r.rlim_cur > 2 * FD_RESERVE ? (r.rlim_cur - FD_RESERVE) / 2 : r.rlim_cur / 4;
+    uint64_t n = r.rlim_cur > reserve ? (r.rlim_cur - reserve) / 2 : 0;
+    n = MAX(n,
+            r.rlim_cur / 8); /* too few for all: then those that are rarely needed have to wait */
     return (unsigned)MAX(MIN(n, (uint64_t)UINT32_MAX / 2), (uint64_t)1);
 }
 
@@ -183,8 +186,9 @@ int http_server_new(const struct http_config *config, struct http_server **out, 
     s->n_loops = MIN(config->loops ? config->loops : cpus(), (unsigned)HTTP_LOOPS_MAX);
     s->loops = xcalloc(s->n_loops, sizeof *s->loops);
     atomic_init(&s->drain_left, s->n_loops);
-    admission_init(&s->admission, connections_allowed(lim->connections_max),
+    admission_init(&s->admission, connections_allowed(lim->connections_max, config->fds_reserved),
                    lim->connections_per_ip);
+    s->memory.max = lim->body_memory_max;
     access_setup(s);
     for (unsigned i = 0; i < s->n_loops; i++) {
         if (loop_setup(s, i, err)) {
@@ -205,6 +209,7 @@ struct site_state *http_server_site(struct http_server *s, const struct http_sit
     }
     struct site_state *state = xcalloc(1, sizeof *state);
     *state = (struct site_state){.next = s->sites, .site = site, .rows = access_rows(s, site)};
+    admission_init(&state->own, site->connections_max, 0);
     s->sites = state;
     return state;
 }
@@ -236,6 +241,7 @@ void http_server_free(struct http_server *s)
     while (s->sites) {
         struct site_state *state = s->sites;
         s->sites = state->next;
+        admission_release(&state->own);
         free(state->rows);
         free(state);
     }

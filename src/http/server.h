@@ -17,7 +17,7 @@ struct http_server;
 
 struct http_limits {
     unsigned connections_max;        /* over all loops; 0: what the descriptor limit allows (two per
-                                        connection, less a reserve of 64) */
+                                        connection, less http_config.fds_reserved) */
     unsigned connections_per_ip;     /* 0: no limit */
     uint64_t head_timeout_ms;        /* whole head, from its first byte (10 s) */
     uint64_t idle_timeout_ms;        /* keep-alive without a request (120 s) */
@@ -26,7 +26,10 @@ struct http_limits {
     unsigned read_min_rate;          /* bytes a second of a body over that time (64) */
     uint64_t write_stall_ms;         /* no byte could be sent (60 s) */
     unsigned buffer_min, buffer_max; /* of an upload's buffers in bytes (16 KiB, 256 KiB) */
-    uint64_t flush_ms;    /* a partly filled buffer of this age goes to the sink (100 ms) */
+    uint64_t flush_ms; /* a partly filled buffer of this age goes to the sink (100 ms) */
+    size_t
+        body_memory_max;  /* of all bodies that are in memory, in bytes; above it 503, and uploads
+                             have to do with buffers of buffer_min, which do not count (256 MiB) */
     uint64_t drain_bytes; /* of an unwanted body that are read and dropped before the connection is
                              closed instead (64 KiB) */
 };
@@ -42,7 +45,9 @@ struct http_config {
     step_fn authorize;
     void *(*loop_open)(void *app, unsigned loop); /* may be NULL */
     void (*loop_close)(void *app, void *loop_local);
-    struct log *log;         /* may be NULL */
+    unsigned fds_reserved;   /* descriptors that are not for connections, when their number follows
+                                from the limit; 0: 64 */
+    struct log *log;         /* responses from 500 on and other faults of ours; may be NULL */
     struct log *access_log;  /* may be NULL */
     struct metrics *metrics; /* may be NULL */
 };
@@ -56,6 +61,8 @@ struct http_site {
     bool drains;  /* false: keeps being served while draining, and does not hold the drain up (debug
                      listener) */
     bool metrics; /* count its requests in registry_http_* */
+    unsigned connections_max; /* its own limit, apart from http_limits' and not per address; 0: it
+                                 shares those */
 };
 
 int http_server_new(const struct http_config *config, struct http_server **out, struct error *err);
@@ -74,6 +81,8 @@ struct loop *http_server_loop(struct http_server *s); /* loop 0: timers and sign
  * then http_server_run returns. */
 void http_server_drain(struct http_server *s);
 void http_server_stop(struct http_server *s); /* any thread; at once */
+/* Any thread: removes the Unix sockets, for a process that ends without http_server_free. */
+void http_server_unlink(struct http_server *s);
 bool http_server_draining(const struct http_server *s);
 void http_server_free(struct http_server *s);
 

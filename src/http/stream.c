@@ -207,6 +207,7 @@ static void go(struct stream *s, enum pool_id pool, step_fn fn)
             if (!step_post(s, pool, fn)) {
                 if (s->l->server->m.rejected_pool)
                     metric_add(s->l->server->m.rejected_pool, 1);
+                s->busy = true;
                 refuse(s, ERR_UNAVAILABLE, "the server is busy; try again");
             }
             return;

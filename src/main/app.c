@@ -21,7 +21,16 @@
 
 #include "base/banned.h"
 
-enum { FDS_IDLE = 256, UPLOADS_IDLE = 1024, QUEUE_PER_THREAD = 64, PROBE_MS = 2000 };
+enum {
+    FDS_IDLE = 256,
+    UPLOADS_IDLE = 1024,
+    FDS_PER_READER = 3, /* database, log, index of the log */
+    FDS_OTHER = 64,     /* listeners, loops, the databases' writer, standard streams, ... */
+    DEBUG_CONNECTIONS = 64,
+    QUEUE_PER_THREAD = 64,
+    PROBE_MS = 2000,
+    LAST_WORDS_MS = 200
+};
 
 struct app {
     struct settings s; /* a shallow copy: the strings are the caller's */
@@ -41,6 +50,8 @@ struct app {
     struct task started;
     char *address, *debug_address;
     bool stopping;
+    unsigned long fds;               /* the limit in force */
+    unsigned fds_idle, uploads_idle; /* of the caches */
 };
 
 const char *app_address(const struct app *app)
@@ -82,17 +93,35 @@ static int make_pools(struct app *app, struct error *err)
                : 0;
 }
 
+/* The connections get what nobody else may need; under a low limit the caches keep less. */
+static void share_descriptors(struct app *app)
+{
+    app->fds = os_raise_fd_limit();
+    app->fds_idle = (unsigned)MIN((unsigned long)FDS_IDLE, app->fds / 16);
+    app->uploads_idle = (unsigned)MIN((unsigned long)UPLOADS_IDLE, app->fds / 8);
+}
+
+static unsigned readers(const struct app *app)
+{
+    return 2 * pool_threads(app->pools[POOL_DB]) + 8;
+}
+
+static unsigned fds_reserved(const struct app *app)
+{
+    return app->fds_idle + app->uploads_idle + readers(app) * FDS_PER_READER + FDS_OTHER +
+           DEBUG_CONNECTIONS;
+}
+
 static int open_stores(struct app *app, struct error *err)
 {
     CLEANUP_FREE char *database = NULL;
     if (asprintf(&database, "%s/berth.db", app->directory) < 0)
         return error_set(err, ERR_UNKNOWN, "out of memory");
     /* The store first: its lock keeps a second berth away from the database too. */
-    if (store_fs_open(app->directory, FDS_IDLE, app->metrics, &app->store, err) ||
-        meta_sqlite_open(database, 2 * pool_threads(app->pools[POOL_DB]) + 8, app->metrics,
-                         &app->meta, err))
+    if (store_fs_open(app->directory, app->fds_idle, app->metrics, &app->store, err) ||
+        meta_sqlite_open(database, readers(app), app->metrics, &app->meta, err))
         return -1;
-    app->uploads = uploads_new(app->store, META_INLINE_MAX, UPLOADS_IDLE);
+    app->uploads = uploads_new(app->store, META_INLINE_MAX, app->uploads_idle);
     struct jobs_config jobs = {
         .meta = app->meta,
         .store = app->store,
@@ -139,6 +168,7 @@ static int make_server(struct app *app, struct log *access, struct error *err)
         .authorize = registry_authorize,
         .loop_open = registry_loop_open,
         .loop_close = registry_loop_close,
+        .fds_reserved = fds_reserved(app),
         .log = app->log,
         .access_log = access,
         .metrics = app->metrics,
@@ -158,7 +188,7 @@ static int listen_all(struct app *app, struct error *err)
 {
     app->site = (struct http_site){.name = "registry", .drains = true, .metrics = true};
     app->site.routes = registry_routes(&app->site.n);
-    app->debug_site = (struct http_site){.name = "debug"};
+    app->debug_site = (struct http_site){.name = "debug", .connections_max = DEBUG_CONNECTIONS};
     app->debug_site.routes = registry_debug_routes(&app->debug_site.n);
     char *bound = NULL;
     if (http_server_listen(app->server, app->s.http_addr, &app->site, &bound, err))
@@ -209,8 +239,9 @@ static void on_signal(void *arg, int sig)
         return;
     if (app->stopping) {
         LOG(app->log, LOG_LEVEL_WARN, "second signal, ending at once");
-        http_server_stop(app->server);
-        return;
+        http_server_unlink(app->server);
+        log_flush(app->log, LAST_WORDS_MS);
+        _exit(1); /* what is acknowledged is durable, and nothing else is owed to anybody */
     }
     app->stopping = true;
     LOG(app->log, LOG_LEVEL_INFO,
@@ -232,6 +263,11 @@ static void on_started(struct task *t)
     os_notify("READY=1");
 }
 
+static double lines_dropped(void *arg)
+{
+    return (double)log_dropped(arg);
+}
+
 int app_new(const struct settings *s, struct log *log, struct log *access, struct app **out,
             struct error *err)
 {
@@ -242,7 +278,13 @@ int app_new(const struct settings *s, struct log *log, struct log *access, struc
     app->started.fn = on_started;
     app->metrics = metrics_new();
     process_metrics_register(app->metrics);
-    (void)os_raise_fd_limit();
+    metrics_callback(app->metrics, "counter", "berth_log_dropped_total",
+                     "Log lines that were not written because nobody read them.", "log=\"app\"",
+                     lines_dropped, app->log);
+    metrics_callback(app->metrics, "counter", "berth_log_dropped_total",
+                     "Log lines that were not written because nobody read them.", "log=\"access\"",
+                     lines_dropped, access);
+    share_descriptors(app);
     if (directory_choose(s->root_directory, &app->directory, err) || make_pools(app, err) ||
         open_stores(app, err)) {
         app_free(app);
@@ -262,6 +304,9 @@ int app_run(struct app *app, struct error *err)
 {
     loop_post(http_server_loop(app->server), &app->started);
     int failed = http_server_run(app->server, err);
+    /* What is left is waiting for steps and jobs that run. Nobody listens to the descriptor of the
+     * signals: now they do what they do anywhere. */
+    signals_restore();
     if (app->jobs && !failed)
         jobs_stop(app->jobs);
     return failed;

@@ -13,8 +13,8 @@ struct app;
  * borrowed (access may be NULL). */
 int app_new(const struct settings *s, struct log *log, struct log *access, struct app **out,
             struct error *err);
-/* Serves on the calling thread until SIGTERM or SIGINT, then drains; a second signal ends it at
- * once. */
+/* Serves on the calling thread until SIGTERM or SIGINT, then drains; a second signal ends the
+ * process at once, with status 1 while requests run and by the signal itself after that. */
 int app_run(struct app *app, struct error *err);
 void app_free(struct app *app);
 

@@ -11,6 +11,8 @@
 
 #define FIELD(f) offsetof(struct settings, f)
 
+enum { TIMEOUT_MIN_MS = 100 };
+
 static const struct option table[] = {
     {"http.addr", OPTION_STRING, "127.0.0.1:5000", NULL, false,
      "Where the registry listens: host:port, [v6]:port, :port for all addresses, or unix:/path. "
@@ -29,13 +31,16 @@ static const struct option table[] = {
     {"http.limits.connectionsperip", OPTION_COUNT, "0", "connections", false,
      "Connections of one address at a time. 0 for no limit.", FIELD(connections_per_ip)},
     {"http.timeouts.head", OPTION_DURATION, "10s", NULL, false,
-     "The whole head of a request, from its first byte.", FIELD(head_timeout_ms)},
-    {"http.timeouts.idle", OPTION_DURATION, "2m", NULL, false, "A connection without a request.",
-     FIELD(idle_timeout_ms)},
+     "The whole head of a request, from its first byte. At least 100ms.", FIELD(head_timeout_ms),
+     TIMEOUT_MIN_MS},
+    {"http.timeouts.idle", OPTION_DURATION, "2m", NULL, false,
+     "A connection without a request. At least 100ms.", FIELD(idle_timeout_ms), TIMEOUT_MIN_MS},
     {"http.timeouts.stall", OPTION_DURATION, "1m", NULL, false,
-     "A body that makes no progress at all, up or down. There is no limit on how long a transfer "
-     "may take.",
-     FIELD(stall_timeout_ms)},
+     "A body that makes no progress: nothing that was sent is taken, or less than 64 bytes a "
+     "second "
+     "are received over this time. There is no limit on how long a transfer may take. At least "
+     "100ms.",
+     FIELD(stall_timeout_ms), TIMEOUT_MIN_MS},
     {"http.loops", OPTION_COUNT, "0", "threads", false, "Event loops. 0 for one per processor.",
      FIELD(loops)},
     {"storage.filesystem.rootdirectory", OPTION_STRING, "", NULL, false,
@@ -157,6 +162,8 @@ static bool is_choice(const char *choices, struct slice value)
     return false;
 }
 
+enum { TOO_SMALL = -2 };
+
 static int parse_value(const struct option *o, struct slice v, void *at)
 {
     uint64_t number = 0;
@@ -182,7 +189,12 @@ static int parse_value(const struct option *o, struct slice v, void *at)
     case OPTION_SIZE:
         return parse_size(v, at);
     case OPTION_DURATION:
-        return parse_duration(v, at);
+        if (parse_duration(v, &number))
+            return -1;
+        if (number < o->min)
+            return TOO_SMALL;
+        *(uint64_t *)at = number;
+        return 0;
     }
     free(*(char **)at);
     *(char **)at = xstrndup(v.p, v.n);
@@ -192,7 +204,12 @@ static int parse_value(const struct option *o, struct slice v, void *at)
 int settings_set(struct settings *s, const struct option *o, struct slice value,
                  enum option_origin origin, struct error *err)
 {
-    if (parse_value(o, value, (char *)s + o->offset))
+    int failed = parse_value(o, value, (char *)s + o->offset);
+    if (failed == TOO_SMALL)
+        return error_detail(err, ERR_BAD_REQUEST,
+                            "%s: \"%.*s\" is too short, it takes %jums or more", o->name,
+                            SLICE_ARG(slice_first(value, 80)), (uintmax_t)o->min);
+    if (failed)
         return error_detail(err, ERR_BAD_REQUEST, "%s: \"%.*s\" is not a %s%s%s%s", o->name,
                             SLICE_ARG(slice_first(value, 80)), type_names[o->type],
                             o->type == OPTION_CHOICE ? " " : "",

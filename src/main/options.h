@@ -59,6 +59,7 @@ struct option {
     bool reloadable;
     const char *doc; /* one or two sentences */
     size_t offset;   /* in struct settings */
+    uint64_t min;    /* of a number, in its smallest unit */
 };
 
 const struct option *options_table(size_t *n);

@@ -36,6 +36,7 @@
     X("manifest.done", "after it, the answer not yet given")                                     \
     X("config.read", "read the configuration file")                                              \
     X("loop.random", "random bytes")                                                             \
-    X("net.accept", "accept a connection")
+    X("net.accept", "accept a connection")                                                       \
+    X("net.sendfile", "send a part of a file")
 
 #endif

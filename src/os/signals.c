@@ -46,6 +46,19 @@ void signals_block(void)
     (void)sigaction(SIGXFSZ, &ignore, NULL);
 }
 
+void signals_restore(void)
+{
+    struct sigaction def = {.sa_handler = SIG_DFL};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    (void)sigaction(SIGTERM, &def, NULL);
+    (void)sigaction(SIGINT, &def, NULL);
+    int r = pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    CHECK(r == 0);
+}
+
 static void deliver(struct loop_io *io, unsigned ready)
 {
     struct signals *s = CONTAINER_OF(io, struct signals, io);

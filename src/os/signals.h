@@ -9,6 +9,10 @@
  * is made, so that all inherit) and ignores SIGPIPE and SIGXFSZ. */
 void signals_block(void);
 
+/* SIGTERM and SIGINT end the process again (one that waits already, at once): for the end of main,
+ * when nobody reads the descriptor any more. */
+void signals_restore(void);
+
 struct signals;
 /* Delivers the blocked signals to fn(arg, signal number) on the loop's thread, through a signalfd.
  */

@@ -139,7 +139,7 @@ static inline bool store_peek(struct store *s, const struct digest *d, struct st
     return s->ops->peek(s, d, out);
 }
 /* *ok: there is a file with that size and, re-hashed, that digest; then its bytes and its name are
- * durable too. Reads all of it. */
+ * durable too (so in the read-only state it is ERR_READ_ONLY). Reads all of it. */
 static inline int store_verify(struct store *s, const struct digest *d, uint64_t size, bool *ok,
                                struct error *err)
 {

@@ -128,8 +128,15 @@ static int stage_unshare(struct fs_stage *st, uint64_t keep, struct error *err)
     /* One link is ours only while it is the one in uploads/: after our name was removed (purged, or
      * done by another request) the one that is left may be a blob's. */
     struct os_stat named = {0};
-    if (os_stat(fs->uploads, st->id, &named, "stage.stat", NULL) != 0 ||
-        named.inode != info.inode) {
+    struct error why;
+    error_clear(&why);
+    bool nameless = os_stat(fs->uploads, st->id, &named, "stage.stat", &why) != 0;
+    if (nameless && why.sys != ENOENT) {
+        if (err)
+            *err = why;
+        return -1;
+    }
+    if (nameless || named.inode != info.inode) {
         st->broken = true;
         return given_up(st, err);
     }

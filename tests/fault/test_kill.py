@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from harness import Berth, binary, has_faults, wait_for
 from oracle import GONE, Oracle, Pusher, check_database, check_directory
-from registry_client import Raw, Registry, closing, digest, image
+from registry_client import UUID, Raw, Registry, closing, digest, image
 
 TOP = Path(__file__).resolve().parents[2]
 PUSHES = int(os.environ.get("BERTH_KILL_PUSHES", "200"))
@@ -59,22 +59,11 @@ def test_random_kills(fresh_berth):
 
 # --- every named point ---
 
-def named_points():
-    """(names, those of them that are file operations and so have a second point .after)"""
-    table = (TOP / "src/os/fault_points.h").read_text()
-    names = re.findall(r'\bX\("([^"]+)"', table)
-    plain, files = set(), set()
-    for path in (TOP / "src").rglob("*.c"):
-        if path.name == "fault.c":
-            continue
-        code = path.read_text()
-        plain |= set(re.findall(r'fault_(?:point|check)\(\s*"([^"]+)"', code))
-        files |= {n for n in re.findall(r'"([a-z]+\.[a-z_]+)"', code) if n in names}
-    return names, files - plain
-
-
-NAMES, FILE_POINTS = named_points()
-POINTS = [p for name in NAMES for p in ([name, name + ".after"] if name in FILE_POINTS else [name])]
+NAMES = re.findall(r'\bX\("([^"]+)"', (TOP / "src/os/fault_points.h").read_text())
+# Those of a file operation have a second point, after the operation has succeeded.
+FILE_AREAS = ("stage", "blob", "store", "config")
+POINTS = [p for name in NAMES
+          for p in ([name, name + ".after"] if name.split(".")[0] in FILE_AREAS else [name])]
 # What a server without garbage collection has no occasion for: it removes no published file.
 NO_OCCASION = {"blob.unlink", "blob.unlink.after"}
 # Conditions that have to be brought about before a point is passed.
@@ -120,6 +109,10 @@ def template(tmp_path_factory):
     return state
 
 
+def uuid_of(location):
+    return UUID.search(location).group(0)
+
+
 class Tour:
     """Requests that pass every point, each remembered in the oracle once acknowledged. Ends early
     when the server dies."""
@@ -142,6 +135,10 @@ class Tour:
             c.send(f"PUT {closing(location, digest(data))} HTTP/1.1\r\nHost: x\r\n"
                    f"Content-Length: {len(data)}\r\n\r\n")
             c.send(data[:len(data) // 2])
+            uploads = self.server.data / "uploads"
+            wait_for(lambda: not self.server.alive() or any(
+                p.exists() and p.stat().st_size > 0 for p in uploads.glob(uuid_of(location))), 5,
+                "bytes in the stage")
         end = time.monotonic() + 20
         status = 409
         while status == 409 and time.monotonic() < end:

@@ -154,7 +154,9 @@ class Berth:
         if self.url.startswith("http://"):
             self.host, port = self.url[len("http://"):].rsplit(":", 1)
             self.port = int(port)
-        wait_for(lambda: self.debug("/readyz")[0] == 200, START_SECONDS, "readiness")
+        wait_for(lambda: not self.alive() or self.debug("/readyz")[0] == 200, START_SECONDS,
+                 "readiness")
+        assert self.alive(), f"berth died while it started:\n{self.log()[-4000:]}"
         return self
 
     def alive(self):

@@ -103,6 +103,11 @@ refuse(G, "bare-cr-before", b"\r" + req())
 refuse(G, "http-0.9", b"GET /v2/\r\n")
 refuse(G, "lfcr", b"GET /v2/ HTTP/1.1\n\rHost: h\n\r\n\r")
 serve(G, "one-empty-line-before", b"\r\n" + req())
+# The answer to a HEAD has no body, also when the head is malformed behind its method.
+refuse(G, "head-no-host", b"HEAD /v2/ HTTP/1.1\r\n\r\n")
+refuse(G, "head-bare-lf", b"HEAD /v2/ HTTP/1.1\nHost: h\r\n\r\n")
+refuse(G, "head-bad-field", req(b"HEAD /v2/ HTTP/1.1", b"X : y\r\n"))
+refuse(G, "head-long-target", b"HEAD /" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414)
 
 # ---- Version -------------------------------------------------------------------------------------
 
@@ -373,6 +378,10 @@ for name, body in {
     refuse(G, name, put(CHUNKED, body), 400, code="BAD_REQUEST")
 refuse(G, "trailer-8193", put(CHUNKED, b"0\r\nX:" + b"a" * 8189 + b"\r\n\r\n"), {400, 431})
 refuse(G, "trailer-many", put(CHUNKED, b"0\r\n" + b"X: y\r\n" * 1400 + b"\r\n"), {400, 431})
+# More than a route without a body drops. One read brings the end of it and the next request, so that
+# one begins where the other ends.
+serve(G, "dropped-too-large", req(b"GET /v2/_catalog HTTP/1.1", CHUNKED, body=b"f000\r\n" + b"a" *
+                                  0xf000 + b"\r\n2000\r\n" + b"a" * 0x2000 + b"\r\n" + END), 413)
 refuse(G, "on-get", req(fields=CHUNKED, body=b"5\nhello\n0\n\n"), {200, 400}, announced=False)
 refuse(G, "on-404", req(b"PUT /nothing HTTP/1.1", CHUNKED, body=b"g\r\n"), {400, 404},
        announced=False)

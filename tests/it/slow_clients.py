@@ -4,7 +4,7 @@
 
     slow_clients.py HOST PORT BLOB_PATH UPLOADS DOWNLOADS IDLE
 
-Uploads announce 1 MiB and send a byte every two seconds; downloads read a KiB every two seconds
+Uploads announce 1 MiB, wait until they are asked for it, and send a byte every two seconds; downloads read a KiB every two seconds
 through a small window; idle ones make one request and stay. Prints `ready` once all are open, ends
 when standard input closes, and prints how many of each were still open then."""
 
@@ -27,14 +27,15 @@ class Slow:
         self.sock.connect_ex(address)
         if kind == "upload":
             self.hello = (f"POST /v2/slow/up{number % 50}/blobs/uploads/?digest=sha256:{'0' * 64} "
-                          f"HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\nx")
+                          f"HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n"
+                          f"Expect: 100-continue\r\n\r\n")
         elif kind == "download":
             self.hello = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"
         else:
             self.hello = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
         self.open = True
         self.started = False
-        self.answered = kind == "upload"  # nothing comes before the body is complete
+        self.answered = False
 
     def fail(self):
         self.open = False
@@ -48,8 +49,6 @@ class Slow:
             elif self.kind == "download":
                 if not self.sock.recv(1024):
                     self.fail()
-            elif not self.answered:
-                self.answered = self.sock.recv(4096).startswith(b"HTTP/1.1 200")
         except BlockingIOError:
             pass
         except OSError:
@@ -73,12 +72,11 @@ def open_all(kinds, address, path):
                     if not c.started:
                         c.sock.send(c.hello.encode())
                         c.started = True
-                        if not c.answered:
-                            epoll.modify(fd, select.EPOLLIN)
-                            continue
+                        epoll.modify(fd, select.EPOLLIN)
+                        continue
                     else:
                         data = c.sock.recv(512)
-                        c.answered = data.startswith(b"HTTP/1.1 200")
+                        c.answered = data.startswith((b"HTTP/1.1 200", b"HTTP/1.1 100"))
                         if not c.answered:
                             c.fail()
                 except OSError:

@@ -226,7 +226,7 @@ def test_bad_digest(berth, registry, repo, alg, how, size):
         assert not any(s in location for s in berth.stages())
 
 
-@pytest.mark.parametrize("bad", ["", "sha256", "sha256:", "sha256:x", "sha256:" + "0" * 63,
+@pytest.mark.parametrize("bad", ["sha256", "sha256:", "sha256:x", "sha256:" + "0" * 63,
                                  "sha256:" + "0" * 65, "sha256:" + "A" * 64, "md5:" + "0" * 32,
                                  "sha512:" + "0" * 64, "SHA256:" + "0" * 64, "sha256:" + "g" * 64,
                                  "blake3:" + "0" * 64, "sha256%3A" + "zz" * 32, "%00", "%zz"])
@@ -242,6 +242,8 @@ def test_bad_digest_syntax(registry, repo, bad):
 
 def test_put_without_digest(registry, repo):
     error_of(registry.put(registry.start(repo), data=b"x"), 400, "DIGEST_INVALID")
+    error_of(registry.put(closing(registry.start(repo), ""), data=b"x"), 400, "DIGEST_INVALID")
+    error_of(registry.post(f"/v2/{repo}/blobs/uploads/?digest="), 400, "DIGEST_INVALID")
 
 
 def test_the_empty_blob_and_empty_json(registry, repo, alg):

@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from clients import Docker, Home, inspect_digests, require, run_or_skip
+from clients import EXACTLY, Docker, Home, inspect_digests, require, run_or_skip
 from images import debian_layout, host_arch, read_layout
 from registry_client import DOCKER_MANIFEST, Registry
 
@@ -108,7 +108,7 @@ def test_second_push_uploads_nothing(fresh_berth, first):
 
 def test_pull_of_an_index(second, registry, repo, layout, tmp_path):
     home = Home(tmp_path / "skopeo")
-    home.skopeo("copy", "--all", "--dest-tls-verify=false", f"oci:{layout}:multi",
+    home.skopeo("copy", "--all", EXACTLY, "--dest-tls-verify=false", f"oci:{layout}:multi",
                 "docker://" + name_of(registry, repo, "m"))
     target = name_of(registry, repo, "m")
     second.run("pull", target)

@@ -6,9 +6,9 @@ import json
 import os
 
 import pytest
-from clients import Home, inspect_digests, require, run_or_skip, unmount_below
+from clients import EXACTLY, Home, inspect_digests, require, run_or_skip, unmount_below
 from images import closure, debian_layout, read_layout
-from registry_client import OCI_INDEX, OCI_MANIFEST
+from registry_client import OCI_INDEX, OCI_MANIFEST, digest
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="podman with storage of its own needs root")
 
@@ -62,14 +62,15 @@ def test_push_and_pull(homes, registry, repo, layout):
     assert seen["Digest"] == r.headers["Docker-Content-Digest"]
     assert seen["Id"] == config.split(":")[1]
     assert pushed & closure(layout, descriptor)
-    run_or_skip(second.podman("run", "--rm", "--network=host", "--ulimit=host", target,
+    run_or_skip(second.podman("run", "--rm", "--network=host", "--ulimit=nofile=1024:1024",
+                              "--ulimit=nproc=1024:1024", target,
                               "/bin/sh", "-c", "cat /etc/berth-test && echo shell works",
                               check=False), "shell works")
 
 
 def test_pull_of_the_platform_from_an_index(homes, registry, repo, layout):
     home = homes("first")
-    home.skopeo("copy", "--all", "--dest-tls-verify=false", f"oci:{layout}:multi",
+    home.skopeo("copy", "--all", EXACTLY, "--dest-tls-verify=false", f"oci:{layout}:multi",
                 "docker://" + name_of(registry, repo, "m"))
     _, body = read_layout(layout, "multi")
     for entry in json.loads(body)["manifests"]:
@@ -78,7 +79,9 @@ def test_pull_of_the_platform_from_an_index(homes, registry, repo, layout):
         client.podman("pull", "--tls-verify=false", f"--arch={arch}", name_of(registry, repo, "m"))
         seen = json.loads(client.podman("inspect", name_of(registry, repo, "m")).stdout)[0]
         assert seen["Architecture"] == arch
-        manifest = json.loads(registry.manifest(repo, entry["digest"]).content)
+        r = registry.manifest(repo, entry["digest"])
+        assert r.status_code == 200 and digest(r.content) == entry["digest"], r.text[:500]
+        manifest = json.loads(r.content)
         assert seen["Id"] == manifest["config"]["digest"].split(":")[1]
 
 

@@ -4,7 +4,7 @@
 import json
 
 import pytest
-from clients import Home, inspect_digests, require
+from clients import EXACTLY, Home, inspect_digests, require
 from images import closure, debian_layout, read_layout
 from registry_client import (DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Registry, digest)
 
@@ -33,7 +33,8 @@ def ref(registry, repo, name):
 
 
 def push(home, registry, layout, repo, name, tag, *options):
-    home.skopeo("copy", PLAIN_TO, *options, f"oci:{layout}:{name}", ref(registry, repo, tag))
+    exactly = () if "--format=v2s2" in options else (EXACTLY,)
+    home.skopeo("copy", PLAIN_TO, *exactly, *options, f"oci:{layout}:{name}", ref(registry, repo, tag))
 
 
 def test_oci_image(home, registry, repo, layout, tmp_path):

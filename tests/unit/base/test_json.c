@@ -209,6 +209,12 @@ static void quoting_always_gives_valid_utf8(void **state)
         {SLICE_LIT("\xf4\x90\x80\x80"), "\"\\ufffd\\ufffd\\ufffd\\ufffd\""}, /* past U+10FFFF */
         {SLICE_LIT("\xf5\x80\x80\x80"), "\"\\ufffd\\ufffd\\ufffd\\ufffd\""},
         {SLICE_LIT("\xe4\xb8x"), "\"\\ufffd\\ufffdx\""},
+        /* C1, the separators of lines, and what turns the direction of the text around */
+        {SLICE_LIT("\xc2\x80\xc2\x9f\xc2\xa0"), "\"\\u0080\\u009f\xc2\xa0\""},
+        {SLICE_LIT("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xae\xe2\x80\xaf"),
+         "\"\xe2\x80\xa7\\u2028\\u202e\xe2\x80\xaf\""},
+        {SLICE_LIT("\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa"),
+         "\"\xe2\x81\xa5\\u2066\\u2069\xe2\x81\xaa\""},
         {SLICE_LIT("\xf4\x8f\xbf\xbf"), "\"\xf4\x8f\xbf\xbf\""}, /* U+10FFFF */
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -390,6 +390,7 @@ void fixture_stop(struct fixture *f)
 char *fixture_log(struct fixture *f)
 {
     struct stat st;
+    log_flush(f->log, 5000);
     assert_int_equal(fstat(f->log_fd, &st), 0);
     char *p = xcalloc(1, (size_t)st.st_size + 1);
     assert_int_equal(pread(f->log_fd, p, (size_t)st.st_size, 0), st.st_size);

@@ -195,7 +195,8 @@ static void test_routing(void **state)
     assert_int_equal(r.status, 404);
     assert_string_equal(r.body,
                         "{\"errors\":[{\"code\":\"NOT_FOUND\",\"message\":\"there is nothing "
-                        "at this path\"}]}\n");
+                        "at this path\",\"detail\":\"the registry's API is below /v2/: see the "
+                        "path\"}]}\n");
     assert_string_equal(reply_field(&r, "Content-Type"), "application/json");
     assert_string_equal(reply_field(&r, "Docker-Distribution-Api-Version"), "registry/2.0");
     reply_free(&r);

@@ -85,15 +85,14 @@ static void test_client_leaves_during_a_step(void **state)
 {
     (void)state;
     fixture_start(&f);
-    for (unsigned i = 0; i < 2; i++) {
-        int fd = client(&f);
-        send_text(fd, slow);
-        wait_for(&f.entered, i + 1);
-        hang_up(fd, i == 1);
-        sleep_ms(50);
-        sem_post(&f.gate);
-        wait_for(&f.dead_seen, i + 1);
-    }
+    int fd = client(&f);
+    send_text(fd, slow);
+    wait_for(&f.entered, 1);
+    hang_up(fd,
+            true); /* without a reset it could be one that still reads: see test_server_abuse.c */
+    sleep_ms(50);
+    sem_post(&f.gate);
+    wait_for(&f.dead_seen, 1);
     wait_log("\"status\":499");
     assert_int_equal(atomic_load(&f.destroyed), 0); /* the step after it was not run */
     still_serves();
@@ -267,6 +266,7 @@ static void test_progress_is_no_stall(void **state)
 {
     (void)state;
     f.config.limits.read_stall_ms = 150;
+    f.config.limits.read_min_rate = 1;
     f.config.limits.flush_ms = 10;
     fixture_start(&f);
     int fd = client(&f);

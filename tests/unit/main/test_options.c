@@ -36,7 +36,12 @@ static void test_values(void **state)
         {"http.timeouts.head", "10s", 0, 10000},
         {"http.timeouts.head", "1h30m", 0, 5400000},
         {"http.timeouts.head", "250ms", 0, 250},
-        {"http.timeouts.head", "0", 0, 0},
+        {"http.draintimeout", "0", 0, 0},
+        {"http.timeouts.head", "0", -1, 0}, /* every connection would end at once */
+        {"http.timeouts.idle", "0", -1, 0},
+        {"http.timeouts.stall", "0", -1, 0},
+        {"http.timeouts.stall", "99ms", -1, 0},
+        {"http.timeouts.stall", "100ms", 0, 100},
         {"http.timeouts.head", "10", -1, 0},
         {"http.timeouts.head", "s", -1, 0},
         {"http.timeouts.head", "10x", -1, 0},
@@ -84,17 +89,17 @@ static void test_environment(void **state)
     struct settings s;
     struct error err = {0};
     settings_init(&s);
-    char *const env[] = {"REGISTRY_HTTP_ADDR=0.0.0.0:80",
-                         "REGISTRY_PORT=tcp://10.0.0.1:5000",
-                         "REGISTRY_STORAGE_DELETE_ENABLED=false",
-                         "PATH=/bin",
-                         "REGISTRY_HTTP_ADDR_X",
-                         NULL};
-    assert_int_equal(settings_environment(&s, env, &err), 0);
+    const char *const env[] = {"REGISTRY_HTTP_ADDR=0.0.0.0:80",
+                               "REGISTRY_PORT=tcp://10.0.0.1:5000",
+                               "REGISTRY_STORAGE_DELETE_ENABLED=false",
+                               "PATH=/bin",
+                               "REGISTRY_HTTP_ADDR_X",
+                               NULL};
+    assert_int_equal(settings_environment(&s, (char *const *)(uintptr_t)env, &err), 0);
     assert_string_equal(s.http_addr, "0.0.0.0:80");
     assert_false(s.delete_enabled);
-    char *const bad[] = {"REGISTRY_LOG_LEVEL=loud", NULL};
-    assert_int_equal(settings_environment(&s, bad, &err), -1);
+    const char *const bad[] = {"REGISTRY_LOG_LEVEL=loud", NULL};
+    assert_int_equal(settings_environment(&s, (char *const *)(uintptr_t)bad, &err), -1);
     assert_non_null(strstr(err.detail, "error|warn|info|debug"));
     settings_release(&s);
 }

@@ -72,11 +72,11 @@ static void test_inline_empty_and_largest(void **state)
 static void pend(struct meta *m, unsigned n, uint64_t size, bool want_live, int64_t want_epoch)
 {
     struct digest d = blob_digest(n);
-    bool live = !want_live;
-    int64_t epoch = -1;
-    OK(meta_blob_pend(m, &d, size, &live, &epoch, &err));
-    assert_int_equal(live, want_live);
-    assert_int_equal(epoch, want_epoch);
+    struct meta_pend got = {.live = !want_live, .is_inline = true, .epoch = -1};
+    OK(meta_blob_pend(m, &d, size, &got, &err));
+    assert_int_equal(got.live, want_live);
+    assert_false(got.is_inline);
+    assert_int_equal(got.epoch, want_epoch);
 }
 
 static void commit(struct meta *m, struct slice repo, unsigned n, uint64_t size)
@@ -112,10 +112,10 @@ static void test_sizes(void **state)
 {
     struct meta *m = meta_of(state);
     struct digest d = blob_digest(1);
-    bool live;
-    int64_t epoch;
+    struct meta_pend got = {.epoch = 77};
     push_blob(m, REPO, 1);
-    FAILS(ERR_DIGEST_INVALID, meta_blob_pend(m, &d, 7, &live, &epoch, &err));
+    FAILS(ERR_DIGEST_INVALID, meta_blob_pend(m, &d, 7, &got, &err));
+    assert_int_equal(got.epoch, 77);
     FAILS(ERR_DIGEST_INVALID, meta_blob_commit(m, REPO, &d, 7, NULL, SLICE_NONE, &err));
     pend(m, 2, 10, false, 1);
     struct digest d2 = blob_digest(2);
@@ -146,6 +146,10 @@ static void test_both_places(void **state)
     commit(m, REPO, 2, 6);
     push_blob(m, OTHER, 2);
     assert_false(get(m, OTHER, 2).is_inline);
+    /* Who would write a file is told that the bytes are in the database. */
+    struct meta_pend got = {0};
+    OK(meta_blob_pend(m, &d, 6, &got, &err));
+    assert_true(got.live && got.is_inline && got.epoch == 1);
     /* Small bytes end what another push has pending. */
     pend(m, 3, 6, false, 1);
     push_blob(m, REPO, 3);
@@ -221,18 +225,24 @@ static void test_wants_lease(void **state)
     put_image(m, arena_of(state), REPO, &im, NULL);
     assert_false(get(m, REPO, 1).wants_lease);
     assert_false(get(m, OTHER, 1).wants_lease);
-    OK(meta_manifest_delete(m, REPO, &im.digest, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
     assert_true(get(m, REPO, 1).wants_lease);
     OK(meta_blob_mount(m, OTHER, REPO, &d, &err));
     assert_false(get(m, REPO, 1).wants_lease);
     os_wall_shift(0);
 }
 
-static unsigned pending(void **state, unsigned max, struct meta_pending **list)
+static unsigned pending_after(void **state, struct slice after, unsigned max,
+                              struct meta_pending **list)
 {
     unsigned n = 99;
-    OK(meta_blob_pending(meta_of(state), max, arena_of(state), list, &n, &err));
+    OK(meta_blob_pending(meta_of(state), after, max, arena_of(state), list, &n, &err));
     return n;
+}
+
+static unsigned pending(void **state, unsigned max, struct meta_pending **list)
+{
+    return pending_after(state, SLICE_NONE, max, list);
 }
 
 static void test_pending(void **state)
@@ -262,6 +272,39 @@ static void test_pending(void **state)
     assert_int_equal(pending(state, 10, &list), 1);
     assert_int_equal(list[0].size, 200);
     assert_stats(meta_of(state), 1, 0, 0, 1, 0);
+}
+
+/* Each is listed once in pages of any size, though none of them is settled. */
+static void test_pending_pages(void **state)
+{
+    enum { N = 7 };
+    struct meta_pending *list;
+    for (unsigned i = 0; i < N; i++)
+        pend(meta_of(state), i, 100 + i, false, 1);
+    push_blob(meta_of(state), REPO, 50);
+    reopen(state);
+    pend(meta_of(state), 60, 100, false, 1); /* somebody's, in this process */
+    for (unsigned max = 1; max <= N + 1; max++) {
+        struct digest last = {0};
+        bool seen[N] = {0};
+        unsigned total = 0, n;
+        while ((n = pending_after(state, slice_cstr(last.text), max, &list)) > 0) {
+            assert_true(n <= max);
+            for (unsigned i = 0; i < n; i++) {
+                assert_true(slice_cmp(slice_cstr(last.text), digest_slice(&list[i].digest)) < 0);
+                last = list[i].digest;
+                assert_in_range(list[i].size, 100, 100 + N - 1);
+                seen[list[i].size - 100] = true;
+            }
+            total += n;
+        }
+        assert_int_equal(total, N);
+        for (unsigned i = 0; i < N; i++)
+            assert_true(seen[i]);
+    }
+    /* The cursor need not be one of them. */
+    assert_int_equal(pending_after(state, S("sha256:"), 10, &list), N);
+    assert_int_equal(pending_after(state, S("sha512:"), 10, &list), 0);
 }
 
 static void test_resolve(void **state)
@@ -323,6 +366,7 @@ void meta_conformance_blobs(struct meta_suite *s)
     meta_conformance_add_one(s, "blob: delete", test_delete);
     meta_conformance_add_one(s, "blob: wants lease", test_wants_lease);
     meta_conformance_add_one(s, "blob: pending", test_pending);
+    meta_conformance_add_one(s, "blob: pages of pending", test_pending_pages);
     meta_conformance_add_one(s, "blob: resolve", test_resolve);
     meta_conformance_add_one(s, "blob: take over", test_take_over);
 }

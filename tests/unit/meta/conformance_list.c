@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
 #include "meta_conformance.h"
 
 #include "base/banned.h"
@@ -167,7 +169,7 @@ static void test_referrers(void **state)
     }
     assert_true(seen);
     /* One that goes, goes from the list. */
-    OK(meta_manifest_delete(meta_of(state), REPO, &first.digest, &err));
+    OK(meta_manifest_delete(meta_of(state), REPO, &first.digest, NULL, &err));
     assert_int_equal(walk(state, &subject, "", 7), 30);
     assert_int_equal(walk(state, &subject, "app/sbom", 7), 9);
     OK(meta_referrers(meta_of(state), S("no/such"), digest_slice(&subject), SLICE_NONE, SLICE_NONE,
@@ -183,6 +185,52 @@ static void test_annotations(void **state)
     assert_int_equal(page.n, 1);
     assert_int_equal(page.list[0].artifact_type.n, 0);
     assert_true(slice_is(page.list[0].annotations, "{\"a\":\"\xc3\xa4\"}"));
+}
+
+/* Pages end early where their texts would be too much: the sizes of five, and those of the pages.
+ */
+static void check_bytes(void **state, unsigned subject, const size_t size[5], const char *type,
+                        const char *want)
+{
+    struct digest d = blob_digest(subject);
+    struct slice last = SLICE_NONE;
+    struct meta_referrers page;
+    const char *got = "";
+    unsigned total = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        char *text = xcalloc(1, size[i] + 1);
+        memset(text, 'x', size[i]);
+        referrer(state, subject + i, &d, type, text);
+        free(text);
+    }
+    do {
+        page = refs(state, &d, "", last, 100);
+        assert_true(page.n > 0);
+        for (unsigned i = 0; i < page.n; i++) {
+            assert_true(slice_cmp(last, page.list[i].digest) < 0);
+            assert_true(slice_is(page.list[i].artifact_type, type));
+            last = page.list[i].digest;
+        }
+        total += page.n;
+        got = arena_printf(arena_of(state), "%s %u", got, page.n);
+    } while (page.more);
+    assert_int_equal(total, 5);
+    assert_string_equal(got, want);
+    /* What is asked for still counts, and there are more then too. */
+    page = refs(state, &d, "", SLICE_NONE, 1);
+    assert_int_equal(page.n, 1);
+    assert_true(page.more);
+}
+
+static void test_referrers_bytes(void **state)
+{
+    enum { EACH = META_REFERRERS_BYTES / 4 - META_REFERRER_COST, OVER = META_REFERRERS_BYTES + 1 };
+    check_bytes(state, 100, (size_t[]){EACH, EACH, EACH, EACH, EACH}, "", " 4 1");
+    /* One byte of the type in each is too much. */
+    check_bytes(state, 200, (size_t[]){EACH, EACH, EACH, EACH, EACH}, "t", " 3 2");
+    /* One that is too large alone is a page of its own. */
+    check_bytes(state, 300, (size_t[]){OVER, OVER, OVER, OVER, OVER}, "", " 1 1 1 1 1");
+    check_bytes(state, 400, (size_t[]){0, 0, 0, 0, 0}, "", " 5");
 }
 
 static void test_stats_and_ping(void **state)
@@ -204,6 +252,7 @@ void meta_conformance_lists(struct meta_suite *s)
     meta_conformance_add_one(s, "list: tags", test_tags);
     meta_conformance_add_one(s, "list: repositories", test_repositories);
     meta_conformance_add_one(s, "list: referrers", test_referrers);
+    meta_conformance_add_one(s, "list: bytes of referrers", test_referrers_bytes);
     meta_conformance_add_one(s, "list: annotations", test_annotations);
     meta_conformance_add_one(s, "list: stats and ping", test_stats_and_ping);
 }

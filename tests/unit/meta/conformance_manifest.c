@@ -85,8 +85,7 @@ static void test_missing_blobs(void **state)
     struct arena *a = arena_of(state);
     struct digest here = blob_digest(1), absent = blob_digest(2), elsewhere = blob_digest(3),
                   pending = blob_digest(4), want[3] = {absent, elsewhere, pending};
-    bool live;
-    int64_t epoch;
+    struct meta_pend got;
     struct image im = image_make(a, 1, HASH_SHA256);
     image_edge(a, &im, EDGE_CONFIG, digest_slice(&absent), true);
     image_edge(a, &im, EDGE_LAYER, digest_slice(&elsewhere), true);
@@ -94,7 +93,7 @@ static void test_missing_blobs(void **state)
     image_edge(a, &im, EDGE_LAYER, digest_slice(&pending), true);
     image_edge(a, &im, EDGE_LAYER, digest_slice(&absent), true); /* reported once */
     push_blob(m, OTHER, 3);
-    OK(meta_blob_pend(m, &pending, 9, &live, &epoch, &err));
+    OK(meta_blob_pend(m, &pending, 9, &got, &err));
     /* Not even the repository is there. */
     struct digest all[] = {absent, elsewhere, here, pending};
     assert_missing(m, a, REPO, &im, all, 4);
@@ -163,9 +162,9 @@ static void test_children(void **state)
     image_push(m, a, REPO, 2, NULL);
     assert_true(put_image(m, a, REPO, &index, "multi"));
     /* The index goes, its children stay; a child may go under its index. */
-    OK(meta_manifest_delete(m, REPO, &one.digest, &err));
+    OK(meta_manifest_delete(m, REPO, &one.digest, NULL, &err));
     assert_is(m, REPO, ref_tag("multi"), &index);
-    OK(meta_manifest_delete(m, REPO, &index.digest, &err));
+    OK(meta_manifest_delete(m, REPO, &index.digest, NULL, &err));
     assert_is(m, REPO, ref_digest(&two.digest), &two);
     assert_unknown(m, REPO, ref_tag("multi"));
     /* A manifest is no blob. */
@@ -186,14 +185,14 @@ static void test_two_algorithms(void **state)
     assert_is(m, REPO, ref_tag("v512"), &twin);
     assert_is(m, REPO, ref_digest(&twin.digest), &twin);
     assert_stats(m, 1, 2, 2, 2, 0);
-    OK(meta_manifest_delete(m, REPO, &im.digest, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
     assert_is(m, REPO, ref_tag("v512"), &twin);
     assert_unknown(m, REPO, ref_tag("v256"));
     /* First in sha512 is as good. */
-    OK(meta_manifest_delete(m, REPO, &twin.digest, &err));
+    OK(meta_manifest_delete(m, REPO, &twin.digest, NULL, &err));
     assert_true(put_image(m, a, REPO, &twin, NULL));
     assert_true(put_image(m, a, REPO, &im, NULL));
-    OK(meta_manifest_delete(m, REPO, &twin.digest, &err));
+    OK(meta_manifest_delete(m, REPO, &twin.digest, NULL, &err));
     assert_is(m, REPO, ref_digest(&im.digest), &im);
 }
 
@@ -202,65 +201,192 @@ static void test_delete(void **state)
     struct meta *m = meta_of(state);
     struct arena *a = arena_of(state);
     struct digest no = blob_digest(9);
-    FAILS(ERR_NAME_UNKNOWN, meta_manifest_delete(m, REPO, &no, &err));
-    FAILS(ERR_NAME_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), &err));
+    FAILS(ERR_NAME_UNKNOWN, meta_manifest_delete(m, REPO, &no, NULL, &err));
+    FAILS(ERR_NAME_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), NULL, &err));
     struct image im = image_push(m, a, REPO, 1, "v1"), same = image_push(m, a, OTHER, 1, "v1");
     struct image two = image_push(m, a, REPO, 2, "other");
     put_image(m, a, REPO, &im, "v2");
-    FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(m, REPO, &no, &err));
-    FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(m, REPO, S("v3"), &err));
-    OK(meta_tag_delete(m, REPO, S("v2"), &err));
-    FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(m, REPO, S("v2"), &err));
+    FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(m, REPO, &no, NULL, &err));
+    FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(m, REPO, S("v3"), NULL, &err));
+    OK(meta_tag_delete(m, REPO, S("v2"), NULL, &err));
+    FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(m, REPO, S("v2"), NULL, &err));
     assert_is(m, REPO, ref_tag("v1"), &im);
-    OK(meta_manifest_delete(m, REPO, &im.digest, &err));
-    FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(m, REPO, &im.digest, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
+    FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
     reopen(state);
     m = meta_of(state);
     assert_unknown(m, REPO, ref_digest(&im.digest));
     assert_unknown(m, REPO, ref_tag("v1"));
     assert_is(m, REPO, ref_tag("other"), &two);
     assert_is(m, OTHER, ref_tag("v1"), &same);
-    OK(meta_manifest_delete(m, OTHER, &same.digest, &err));
-    OK(meta_manifest_delete(m, REPO, &two.digest, &err));
+    OK(meta_manifest_delete(m, OTHER, &same.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &two.digest, NULL, &err));
     /* The repositories stay, and the blobs. */
     assert_stats(m, 2, 0, 0, 4, 0);
     assert_true(put_image(m, a, REPO, &im, "v1"));
     assert_is(m, REPO, ref_tag("v1"), &im);
 }
 
-static int conditional(struct meta *m, struct arena *a, const struct image *im, const char *tag,
-                       struct slice if_match, bool if_none_match, struct error *err)
+/* The put succeeds exactly when `want` (NULL: nothing) is what the reference points to, and the
+ * condition has been asked once, about `now`. */
+static void put_if(struct meta *m, struct arena *a, const struct image *im, const char *tag,
+                   const struct digest *want, const struct digest *now)
 {
     struct meta_manifest_put in = put_of(a, REPO, im, tag);
     struct meta_manifest_put_result out = {0};
-    in.if_match = if_match;
-    in.if_none_match = if_none_match;
-    return meta_manifest_put(m, &in, a, &out, err);
+    struct expect_now *e = expect_now(a, want);
+    in.condition = &e->condition;
+    if (want == now || (want && now && digest_eq(want, now)))
+        OK(meta_manifest_put(m, &in, a, &out, &err));
+    else
+        FAILS(ERR_PRECONDITION, meta_manifest_put(m, &in, a, &out, &err));
+    assert_int_equal(e->calls, 1);
+    assert_int_equal(e->had, now != NULL);
+    if (now)
+        assert_true(digest_eq(&e->current, now));
 }
 
-static void test_preconditions(void **state)
+static void test_put_conditions(void **state)
 {
     struct meta *m = meta_of(state);
     struct arena *a = arena_of(state);
-    struct image one = image_make(a, 1, HASH_SHA256), two = image_make(a, 2, HASH_SHA256);
-    struct slice d1 = digest_slice(&one.digest), d2 = digest_slice(&two.digest);
-    FAILS(ERR_PRECONDITION, conditional(m, a, &one, "v1", d1, false, &err));
-    OK(conditional(m, a, &one, "v1", SLICE_NONE, true, &err));
-    FAILS(ERR_PRECONDITION, conditional(m, a, &two, "v1", SLICE_NONE, true, &err));
-    FAILS(ERR_PRECONDITION, conditional(m, a, &two, "v1", d2, false, &err));
-    FAILS(ERR_PRECONDITION, conditional(m, a, &two, "v2", d1, false, &err));
+    struct image one = image_make(a, 1, HASH_SHA256), two = image_make(a, 2, HASH_SHA512),
+                 three = image_make(a, 3, HASH_SHA256);
+    const struct digest *d1 = &one.digest, *d2 = &two.digest;
+    /* Without the repository, which a failure does not make. */
+    put_if(m, a, &one, "v1", d1, NULL);
+    put_if(m, a, &one, NULL, d1, NULL);
+    assert_stats(m, 0, 0, 0, 0, 0);
+    put_if(m, a, &one, "v1", NULL, NULL);
+    put_if(m, a, &two, "v1", NULL, d1);
+    put_if(m, a, &two, "v1", d2, d1);
+    put_if(m, a, &two, "v2", d1, NULL);
     assert_is(m, REPO, ref_tag("v1"), &one);
-    assert_unknown(m, REPO, ref_digest(&two.digest));
-    OK(conditional(m, a, &two, "v1", d1, false, &err));
+    assert_unknown(m, REPO, ref_tag("v2"));
+    assert_unknown(m, REPO, ref_digest(d2));
+    assert_stats(m, 1, 1, 1, 0, 0);
+    put_if(m, a, &two, "v1", d1, d1);
     assert_is(m, REPO, ref_tag("v1"), &two);
+    /* A digest that is there does not stand in for its tag. */
+    put_if(m, a, &one, "v3", d1, NULL);
+    put_if(m, a, &one, "v1", d1, d2);
     /* Without a tag it is about the digest. */
-    FAILS(ERR_PRECONDITION, conditional(m, a, &two, NULL, SLICE_NONE, true, &err));
-    FAILS(ERR_PRECONDITION, conditional(m, a, &two, NULL, d1, false, &err));
-    OK(conditional(m, a, &two, NULL, d2, false, &err));
-    struct image three = image_make(a, 3, HASH_SHA256);
-    FAILS(ERR_PRECONDITION, conditional(m, a, &three, NULL, d2, false, &err));
-    OK(conditional(m, a, &three, NULL, SLICE_NONE, true, &err));
-    FAILS(ERR_PRECONDITION, conditional(m, a, &three, "v1", d2, true, &err));
+    put_if(m, a, &two, NULL, NULL, d2);
+    put_if(m, a, &two, NULL, d1, d2);
+    put_if(m, a, &two, NULL, d2, d2);
+    put_if(m, a, &three, NULL, d2, NULL);
+    put_if(m, a, &three, NULL, NULL, NULL);
+    assert_stats(m, 1, 3, 1, 0, 0);
+}
+
+/* Of several tags it is the first, and none of them moves when it fails. */
+static void test_condition_of_several(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct arena *a = arena_of(state);
+    struct image one = image_push(m, a, REPO, 1, "a"), two = image_push(m, a, REPO, 2, "b");
+    struct slice tags[] = {S("b"), S("a"), S("new")};
+    struct meta_manifest_put in = put_of(a, REPO, &one, NULL);
+    struct meta_manifest_put_result out;
+    struct expect_now *e = expect_now(a, &one.digest);
+    in.tags = tags;
+    in.n_tags = 3;
+    in.condition = &e->condition;
+    FAILS(ERR_PRECONDITION, meta_manifest_put(m, &in, a, &out, &err));
+    assert_true(e->had && digest_eq(&e->current, &two.digest));
+    assert_is(m, REPO, ref_tag("a"), &one);
+    assert_is(m, REPO, ref_tag("b"), &two);
+    assert_unknown(m, REPO, ref_tag("new"));
+    e->want = &two.digest;
+    OK(meta_manifest_put(m, &in, a, &out, &err));
+    assert_is(m, REPO, ref_tag("b"), &one);
+    assert_is(m, REPO, ref_tag("new"), &one);
+}
+
+/* RFC 9110 section 13.2.1: of a push that cannot succeed nobody asks under which condition. */
+static void test_condition_after_missing(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct arena *a = arena_of(state);
+    struct digest absent = blob_digest(9);
+    struct image im = image_make(a, 1, HASH_SHA256);
+    image_edge(a, &im, EDGE_LAYER, digest_slice(&absent), true);
+    struct meta_manifest_put in = put_of(a, REPO, &im, "v1");
+    struct meta_manifest_put_result out = {0};
+    struct expect_now *e = expect_now(a, &absent);
+    in.condition = &e->condition;
+    FAILS(ERR_MANIFEST_BLOB_UNKNOWN, meta_manifest_put(m, &in, a, &out, &err));
+    assert_int_equal(out.n_missing, 1);
+    assert_int_equal(e->calls, 0);
+    push_blob(m, REPO, 9);
+    FAILS(ERR_PRECONDITION, meta_manifest_put(m, &in, a, &out, &err));
+    assert_int_equal(e->calls, 1);
+}
+
+/* Asked once, about this. */
+static void assert_asked(const struct expect_now *e, const struct digest *now)
+{
+    assert_int_equal(e->calls, 1);
+    assert_int_equal(e->had, now != NULL);
+    if (now)
+        assert_true(digest_eq(&e->current, now));
+}
+
+static void delete_manifest_if(struct meta *m, struct arena *a, const struct digest *d,
+                               const struct digest *want, const struct digest *now, int code)
+{
+    struct expect_now *e = expect_now(a, want);
+    struct error got = {0};
+    int rc = meta_manifest_delete(m, REPO, d, &e->condition, &got);
+    assert_int_equal(rc, code < 0 ? 0 : -1);
+    if (rc < 0)
+        assert_int_equal(got.code, code);
+    assert_asked(e, now);
+}
+
+static void delete_tag_if(struct meta *m, struct arena *a, const char *tag,
+                          const struct digest *want, const struct digest *now, int code)
+{
+    struct expect_now *e = expect_now(a, want);
+    struct error got = {0};
+    int rc = meta_tag_delete(m, REPO, slice_cstr(tag), &e->condition, &got);
+    assert_int_equal(rc, code < 0 ? 0 : -1);
+    if (rc < 0)
+        assert_int_equal(got.code, code);
+    assert_asked(e, now);
+}
+
+static void test_delete_conditions(void **state)
+{
+    enum { GOES = -1 };
+    struct meta *m = meta_of(state);
+    struct arena *a = arena_of(state);
+    struct digest no = blob_digest(9);
+    /* What is not there: first the condition, then the usual answer. */
+    delete_manifest_if(m, a, &no, &no, NULL, ERR_PRECONDITION);
+    delete_manifest_if(m, a, &no, NULL, NULL, ERR_NAME_UNKNOWN);
+    delete_tag_if(m, a, "v1", &no, NULL, ERR_PRECONDITION);
+    delete_tag_if(m, a, "v1", NULL, NULL, ERR_NAME_UNKNOWN);
+    struct image one = image_push(m, a, REPO, 1, "v1"), two = image_push(m, a, REPO, 2, "v2");
+    delete_manifest_if(m, a, &no, &no, NULL, ERR_PRECONDITION);
+    delete_manifest_if(m, a, &no, NULL, NULL, ERR_MANIFEST_UNKNOWN);
+    delete_tag_if(m, a, "v3", &no, NULL, ERR_PRECONDITION);
+    delete_tag_if(m, a, "v3", NULL, NULL, ERR_MANIFEST_UNKNOWN);
+    /* What is there, and not what was expected: all stays. */
+    delete_manifest_if(m, a, &one.digest, &two.digest, &one.digest, ERR_PRECONDITION);
+    delete_manifest_if(m, a, &one.digest, NULL, &one.digest, ERR_PRECONDITION);
+    delete_tag_if(m, a, "v1", &two.digest, &one.digest, ERR_PRECONDITION);
+    delete_tag_if(m, a, "v1", NULL, &one.digest, ERR_PRECONDITION);
+    assert_is(m, REPO, ref_tag("v1"), &one);
+    assert_is(m, REPO, ref_tag("v2"), &two);
+    assert_stats(m, 1, 2, 2, 4, 0);
+
+    delete_tag_if(m, a, "v1", &one.digest, &one.digest, GOES);
+    assert_unknown(m, REPO, ref_tag("v1"));
+    assert_is(m, REPO, ref_digest(&one.digest), &one);
+    delete_manifest_if(m, a, &two.digest, &two.digest, &two.digest, GOES);
+    assert_unknown(m, REPO, ref_digest(&two.digest));
+    assert_stats(m, 1, 1, 0, 4, 0);
 }
 
 /* A number that changes with every change of a manifest or tag, and not with a reading. */
@@ -279,10 +405,10 @@ static void test_epoch(void **state)
     put_image(m, a, REPO, &im, "v2");
     assert_int_not_equal(next = meta_epoch(m, REPO), e);
     e = next;
-    OK(meta_tag_delete(m, REPO, S("v2"), &err));
+    OK(meta_tag_delete(m, REPO, S("v2"), NULL, &err));
     assert_int_not_equal(next = meta_epoch(m, REPO), e);
     e = next;
-    OK(meta_manifest_delete(m, REPO, &im.digest, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
     assert_int_not_equal(meta_epoch(m, REPO), e);
     assert_int_not_equal(meta_epoch(m, OTHER), 0);
 }
@@ -312,7 +438,7 @@ static void test_many_edges(void **state)
     }
     OK(meta_manifest_put(m, &in, a, &out, &err));
     assert_is(m, REPO, ref_tag("big"), &im);
-    OK(meta_manifest_delete(m, REPO, &im.digest, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
     assert_true(os_mono_ms() - t0 < 30000);
 }
 
@@ -326,7 +452,10 @@ void meta_conformance_manifests(struct meta_suite *s)
     meta_conformance_add_one(s, "manifest: children", test_children);
     meta_conformance_add_one(s, "manifest: two algorithms", test_two_algorithms);
     meta_conformance_add_one(s, "manifest: delete", test_delete);
-    meta_conformance_add_one(s, "manifest: preconditions", test_preconditions);
+    meta_conformance_add_one(s, "manifest: put under a condition", test_put_conditions);
+    meta_conformance_add_one(s, "manifest: condition of several tags", test_condition_of_several);
+    meta_conformance_add_one(s, "manifest: missing before condition", test_condition_after_missing);
+    meta_conformance_add_one(s, "manifest: delete under a condition", test_delete_conditions);
     meta_conformance_add_one(s, "manifest: epoch", test_epoch);
     meta_conformance_add_one(s, "manifest: many edges", test_many_edges);
 }

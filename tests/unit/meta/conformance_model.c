@@ -62,13 +62,12 @@ static void do_commit(struct model *x, unsigned r, unsigned b)
 {
     struct digest d = blob_digest(b);
     struct slice bytes = blob_bytes(x->a, b);
-    bool live;
-    int64_t epoch;
+    struct meta_pend row;
     if (pick(x, 2)) {
         push_blob(x->m, slice_cstr(repo_names[r]), b);
     } else {
-        OK(meta_blob_pend(x->m, &d, bytes.n, &live, &epoch, &err));
-        assert_int_equal(live, x->live[b]);
+        OK(meta_blob_pend(x->m, &d, bytes.n, &row, &err));
+        assert_int_equal(row.live, x->live[b]);
         OK(meta_blob_commit(x->m, slice_cstr(repo_names[r]), &d, bytes.n, NULL, SLICE_NONE, &err));
     }
     x->live[b] = x->link[r][b] = x->repo[r] = true;
@@ -111,21 +110,21 @@ static void do_put(struct model *x, unsigned r, unsigned i)
     struct meta_manifest_put_result out = {0};
     bool there = t < TAGS ? x->tag[r][t] >= 0 : x->manifest[r][i], stop = false;
     if (condition == 0) {
-        in.if_none_match = true;
+        in.condition = &expect_now(x->a, NULL)->condition;
         stop = there;
     } else if (condition == 1) {
         unsigned want = pick(x, MANIFESTS);
-        in.if_match = digest_slice(&x->images[want].digest);
+        in.condition = &expect_now(x->a, &x->images[want].digest)->condition;
         stop = !there || want != (t < TAGS ? (unsigned)x->tag[r][t] : i);
     }
     unsigned missing = missing_of(x, r, i);
-    if (stop) {
-        FAILS(ERR_PRECONDITION, meta_manifest_put(x->m, &in, x->a, &out, &err));
-        return;
-    }
     if (missing) {
         FAILS(ERR_MANIFEST_BLOB_UNKNOWN, meta_manifest_put(x->m, &in, x->a, &out, &err));
         assert_int_equal(out.n_missing, missing);
+        return;
+    }
+    if (stop) {
+        FAILS(ERR_PRECONDITION, meta_manifest_put(x->m, &in, x->a, &out, &err));
         return;
     }
     OK(meta_manifest_put(x->m, &in, x->a, &out, &err));
@@ -139,12 +138,19 @@ static void do_manifest_delete(struct model *x, unsigned r, unsigned i)
 {
     struct slice name = slice_cstr(repo_names[r]);
     const struct digest *d = &x->images[i].digest;
+    if (pick(x, 4) == 0) { /* if it is not there */
+        struct expect_now *none = expect_now(x->a, NULL);
+        if (x->manifest[r][i]) {
+            FAILS(ERR_PRECONDITION, meta_manifest_delete(x->m, name, d, &none->condition, &err));
+            return;
+        }
+    }
     if (!x->repo[r])
-        FAILS(ERR_NAME_UNKNOWN, meta_manifest_delete(x->m, name, d, &err));
+        FAILS(ERR_NAME_UNKNOWN, meta_manifest_delete(x->m, name, d, NULL, &err));
     else if (!x->manifest[r][i])
-        FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(x->m, name, d, &err));
+        FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(x->m, name, d, NULL, &err));
     else
-        OK(meta_manifest_delete(x->m, name, d, &err));
+        OK(meta_manifest_delete(x->m, name, d, NULL, &err));
     x->manifest[r][i] = false;
     for (unsigned t = 0; t < TAGS; t++)
         if (x->tag[r][t] == (int)i)
@@ -154,12 +160,18 @@ static void do_manifest_delete(struct model *x, unsigned r, unsigned i)
 static void do_tag_delete(struct model *x, unsigned r, unsigned t)
 {
     struct slice name = slice_cstr(repo_names[r]), tag = slice_cstr(tag_names[t]);
+    unsigned want = pick(x, MANIFESTS);
+    if (x->tag[r][t] != (int)want && pick(x, 4) == 0) {
+        struct expect_now *e = expect_now(x->a, &x->images[want].digest);
+        FAILS(ERR_PRECONDITION, meta_tag_delete(x->m, name, tag, &e->condition, &err));
+        return;
+    }
     if (!x->repo[r])
-        FAILS(ERR_NAME_UNKNOWN, meta_tag_delete(x->m, name, tag, &err));
+        FAILS(ERR_NAME_UNKNOWN, meta_tag_delete(x->m, name, tag, NULL, &err));
     else if (x->tag[r][t] < 0)
-        FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(x->m, name, tag, &err));
+        FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(x->m, name, tag, NULL, &err));
     else
-        OK(meta_tag_delete(x->m, name, tag, &err));
+        OK(meta_tag_delete(x->m, name, tag, NULL, &err));
     x->tag[r][t] = -1;
 }
 

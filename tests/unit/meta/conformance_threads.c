@@ -141,7 +141,7 @@ static void *run_racer(void *arg)
         struct image own = image_make(w->a, 1000 + w->number, HASH_SHA256);
         struct meta_manifest_put_result out;
         struct meta_manifest_put in = put_of(w->a, REPO, &own, arena_printf(w->a, "round%u", i));
-        in.if_none_match = true;
+        in.condition = &expect_now(w->a, NULL)->condition;
         if (meta_manifest_put(w->x->m, &in, w->a, &out, &err) == 0)
             atomic_fetch_add(&w->x->created[i], 1);
         else
@@ -170,8 +170,83 @@ static void test_race(void **state)
         assert_int_equal(x->created[i], 1);
 }
 
+/* --- somebody comes back to an upload in the moment in which it expires: one of both wins --- */
+
+struct purge {
+    struct meta *m;
+    pthread_barrier_t round;
+    int64_t before_ms;
+    bool gone[ROUNDS], kept[ROUNDS];
+    atomic_uint wrong;
+};
+
+static void upload_name(char id[16], unsigned i)
+{
+    (void)snprintf(id, 16, "u%u", i);
+}
+
+static void *run_purger(void *arg)
+{
+    struct purge *x = arg;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct error err;
+        char id[16];
+        upload_name(id, i);
+        (void)pthread_barrier_wait(&x->round);
+        if (meta_upload_expire(x->m, slice_cstr(id), x->before_ms, &x->gone[i], &err) < 0)
+            atomic_fetch_add(&x->wrong, 1);
+    }
+    return NULL;
+}
+
+static void *run_toucher(void *arg)
+{
+    struct purge *x = arg;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct error err = {0};
+        char id[16];
+        upload_name(id, i);
+        (void)pthread_barrier_wait(&x->round);
+        x->kept[i] = meta_upload_touch(x->m, REPO, slice_cstr(id), &err) == 0;
+        if (!x->kept[i] && err.code != ERR_BLOB_UPLOAD_UNKNOWN)
+            atomic_fetch_add(&x->wrong, 1);
+    }
+    return NULL;
+}
+
+static void test_expire_or_touch(void **state)
+{
+    struct purge *x = ARENA_NEW(arena_of(state), struct purge);
+    pthread_t purger, toucher;
+    char id[16];
+    *x = (struct purge){.m = meta_of(state)};
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        upload_name(id, i);
+        OK(meta_upload_create(x->m, REPO, slice_cstr(id), HASH_SHA256, &err));
+    }
+    x->before_ms = os_wall_ms() + 10000;
+    os_wall_shift(20000);
+    (void)pthread_barrier_init(&x->round, NULL, 2);
+    assert_int_equal(pthread_create(&purger, NULL, run_purger, x), 0);
+    assert_int_equal(pthread_create(&toucher, NULL, run_toucher, x), 0);
+    (void)pthread_join(purger, NULL);
+    (void)pthread_join(toucher, NULL);
+    (void)pthread_barrier_destroy(&x->round);
+    os_wall_shift(0);
+
+    assert_int_equal(x->wrong, 0);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        bool open;
+        upload_name(id, i);
+        OK(meta_upload_exists(x->m, slice_cstr(id), &open, &err));
+        assert_int_equal(x->gone[i], !x->kept[i]);
+        assert_int_equal(open, x->kept[i]);
+    }
+}
+
 void meta_conformance_threads(struct meta_suite *s)
 {
     meta_conformance_add_one(s, "threads: same and different", test_threads);
     meta_conformance_add_one(s, "threads: race for a tag", test_race);
+    meta_conformance_add_one(s, "threads: expire or touch", test_expire_or_touch);
 }

@@ -7,7 +7,7 @@
 
 #include "meta_help.h"
 
-enum { META_CONFORMANCE_MAX = 64 };
+enum { META_CONFORMANCE_MAX = 96 };
 
 struct meta_suite {
     struct CMUnitTest *out;

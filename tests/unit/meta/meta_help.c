@@ -105,6 +105,25 @@ bool put_image(struct meta *m, struct arena *a, struct slice repo, const struct 
     return out.created;
 }
 
+static int check_now(void *arg, const struct digest *current, struct error *err)
+{
+    struct expect_now *e = arg;
+    e->calls++;
+    e->had = current != NULL;
+    if (current)
+        e->current = *current;
+    if (current ? e->want && digest_eq(current, e->want) : !e->want)
+        return 0;
+    return error_set(err, ERR_PRECONDITION, "not what was expected");
+}
+
+struct expect_now *expect_now(struct arena *a, const struct digest *want)
+{
+    struct expect_now *e = ARENA_NEW(a, struct expect_now);
+    *e = (struct expect_now){.condition = {.check = check_now, .arg = e}, .want = want};
+    return e;
+}
+
 struct reference ref_tag(const char *tag)
 {
     return (struct reference){.tag = slice_cstr(tag)};

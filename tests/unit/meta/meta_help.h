@@ -71,6 +71,16 @@ bool put_image(struct meta *m, struct arena *a, struct slice repo, const struct 
                const char *tag);
 struct reference ref_tag(const char *tag);
 struct reference ref_digest(const struct digest *d);
+/* A condition which holds while the reference points to `want` (NULL: to nothing), and fails with
+ * ERR_PRECONDITION otherwise. Remembers what it was asked. */
+struct expect_now {
+    struct meta_condition condition; /* what a call is given */
+    const struct digest *want;
+    unsigned calls;
+    bool had; /* the last call's `current` was not NULL, but this: */
+    struct digest current;
+};
+struct expect_now *expect_now(struct arena *a, const struct digest *want);
 /* The reference leads to this image (bytes and all). */
 void assert_is(struct meta *m, struct slice repo, struct reference ref, const struct image *im);
 void assert_unknown(struct meta *m, struct slice repo, struct reference ref);
