@@ -188,7 +188,7 @@ int address_listen_tcp(struct address *a, bool first, struct error *err)
         return error_sys(err, errno, "listen on %s", text);
     }
     if (first) {
-        struct sockaddr_storage ss;
+        struct sockaddr_storage ss = {0};
         socklen_t n = sizeof ss;
         if (getsockname(fd, (struct sockaddr *)&ss, &n))
             return error_sys(err, errno, "ask for the port of a listener");

@@ -319,7 +319,8 @@ void body_end(struct stream *s)
         s->r.body_received = b->mem_n;
         if (b->mem) {
             struct kept *k = ARENA_NEW(s->r.arena, struct kept);
-            *k = (struct kept){&s->l->server->memory, STEAL(b->mem), b->mem_cap};
+            *k = (struct kept){&s->l->server->memory, b->mem, b->mem_cap};
+            b->mem = NULL;
             arena_on_free(s->r.arena, kept_free, k);
         }
     }

@@ -62,8 +62,12 @@ static void holding_release(void *arg)
     } else if (h->broken) {
         upload_forget(h->up); /* the next request adopts what the row has */
     } else {
-        if (leaves_nothing(h))
+        if (leaves_nothing(h)) {
             upload_rewind(h->up, h->start);
+            /* So that GET need not write, on a full disk for one, what the row says already. */
+            if (h->start_saved && h->recorded <= h->start)
+                upload_saved(h->up);
+        }
         upload_release(h->up);
     }
     h->up = NULL;

@@ -166,6 +166,7 @@ enum hold_result holding_take(struct holding *h, struct error *err)
     }
     h->has_row = true;
     h->start = upload_offset(h->up);
+    h->start_saved = upload_is_saved(h->up);
     return HOLD_OK;
 }
 

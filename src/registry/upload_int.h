@@ -10,6 +10,7 @@ struct holding {
     struct request *r;
     struct upload *up; /* NULL: not held (any more) */
     uint64_t start;    /* offset when this request began to write */
+    bool start_saved;  /* the row had all of that */
     bool has_row;      /* the upload is known to meta */
     bool single; /* POST with ?digest=: the client does not know the session, so an end without
                     success leaves nothing */

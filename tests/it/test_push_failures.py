@@ -2,15 +2,15 @@
 """What becomes of a push that fails, is cut off, purged or repeated: nothing that was acknowledged
 is lost, nothing of another's is touched, and the client can always go on (DESIGN part 5)."""
 
-import http.client
 import os
 import signal
 import threading
 import time
 
 import pytest
+import requests
 from harness import binary, has_faults, wait_for
-from registry_client import GONE, Raw, Registry, closing, digest, error_of, image, raw
+from registry_client import Raw, Registry, closing, digest, error_of, image, raw
 from test_diskfull import clean_failure
 from test_upload_resume import received, settled
 
@@ -207,16 +207,13 @@ def test_no_conflict_after_a_failure(fresh_berth, spec):
     registry = restarted(server, spec)
     head = {"Content-Length": LARGE, "Content-Range": f"0-{LARGE - 1}"}
     for _ in range(40):
-        with Raw(server.url) as c:
-            for method, target in (("PATCH", location), ("PUT", closing(location, digest(data)))):
+        for method, target in (("PATCH", location), ("PUT", closing(location, digest(data)))):
+            with Raw(server.url) as c, Raw(server.url) as other:
                 c.request(method, target, head, data)
                 status = c.response(method)[0]
                 assert status in (500, 503, 507), status
-                with Raw(server.url) as other:
-                    other.request("GET", location)
-                    assert other.response("GET")[0] == 204
-                if c.closed_by_answer:
-                    break
+                other.request("PATCH", location, {"Content-Length": 0})
+                assert other.response("PATCH")[0] != 409
     assert received(registry, location) == 0
     registry = restarted(server)
     assert registry.finish(location, digest(data), data).status_code == 201
@@ -367,7 +364,7 @@ def test_a_put_killed_in_its_commit_repeated(fresh_berth, point, first):
         assert r.status_code == 202
         location = r.headers["Location"]
     registry = restarted(server, f"{point}=kill")
-    with pytest.raises(GONE):
+    with pytest.raises(requests.exceptions.RequestException):
         registry.finish(location, digest(data), data[first:])
     assert server.wait(30) == -signal.SIGKILL
     server.process = None
@@ -442,7 +439,6 @@ def test_a_lost_file_is_repaired_by_a_push(fresh_berth, push, damage, read_befor
         path.unlink()
     else:
         os.truncate(path, 0 if damage == "emptied" else LARGE - 1)
-    error_of(registry.blob("a", dgst, "HEAD"), 404, "BLOB_UNKNOWN") if False else None
     assert registry.blob("a", dgst, "HEAD").status_code == 404
     if not read_before:
         r = registry.blob("a", dgst)

@@ -158,6 +158,8 @@ static void test_bodies_have_a_budget(void **state)
     assert_int_equal(r.status, 503);
     assert_string_equal(reply_field(&r, "Retry-After"), "1");
     reply_free(&r);
+    send_text(second, "GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n"); /* the connection goes on */
+    expect(second, 200, "base");
     wait_log("\"level\":\"warn\",\"msg\":\"request failed\"");
     /* Uploads go on with small buffers. */
     int up = client(&f);
@@ -198,6 +200,7 @@ static void test_a_body_has_a_least_rate(void **state)
             sleep_ms(40);
         }
         expect(fd, 408, NULL);
+        assert_true(now() - start < 5);
         close(fd);
         /* Ten times as fast is fast enough, for as long as it takes. */
         fd = client(&f);
@@ -307,6 +310,43 @@ static void test_a_blocked_100_has_a_time(void **state)
     sleep_ms(50);
     send_text(fd, "ab");
     assert_true(closed_by_peer(fd));
+    close(fd);
+}
+
+/* A filter that has to see the bytes: the file is read into the memory where the rest of the input
+ * may be. */
+static enum step h_copied(struct request *r)
+{
+    static struct filter_ops ops;
+    struct fixture *fx = r->app;
+    struct filter *top = stream_of(r)->conn->top;
+    if (top->ops != &ops) {
+        ops = *top->ops;
+        ops.sendfile = NULL;
+        top->ops = &ops;
+    }
+    response_file(r, "x/y", fdref_new(dup(fx->file_fd), FILE_BYTES), 0, 100000);
+    return STEP_DONE;
+}
+
+static void test_a_copied_file_leaves_the_input_alone(void **state)
+{
+    (void)state;
+    static const struct route rows[] = {
+        {"copied", HTTP_GET, "/copied", 0, BODY_NONE, 0, POOL_LOOP, h_copied, NULL}};
+    static const struct http_site site = {"copied", rows, 1, true, false, 0};
+    start_with(&site);
+    int fd = client(&f);
+    send_text(fd, "GET /copied HTTP/1.1\r\nHost: a\r\n\r\n"
+                  "GET /copied HTTP/1.1\r\nHost: a\r\n\r\n"
+                  "GET /copied HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int i = 0; i < 3; i++) {
+        struct reply r;
+        receive(fd, &r, false);
+        assert_int_equal(r.status, 200);
+        assert_int_equal(r.n, 100000);
+        reply_free(&r);
+    }
     close(fd);
 }
 
@@ -620,6 +660,7 @@ int main(void)
         T(test_what_is_dropped_has_a_time_in_all),
         T(test_a_dripping_body_does_not_hold_a_drain_up),
         T(test_a_blocked_100_has_a_time),
+        T(test_a_copied_file_leaves_the_input_alone),
         T(test_a_drained_unix_socket_is_gone),
         T(test_unlink_for_a_sudden_end),
         T(test_a_site_with_a_limit_of_its_own),

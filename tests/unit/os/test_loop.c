@@ -580,7 +580,7 @@ static void post_to_garbage(void *arg)
 {
     (void)arg;
     static struct {
-        char bytes[8192];
+        _Alignas(64) char bytes[8192];
     } garbage;
     struct task t = {.fn = NULL};
     loop_post((struct loop *)(void *)&garbage, &t);
