@@ -30,8 +30,9 @@ enum {
     INPUT_MAX = HTTP_HEAD_MAX + 1024,
     ARENA_FIRST = 7 * 1024,
     ARENAS_KEPT = 64,
-    TURN_BYTES = 1024 * 1024,         /* of a response, before other connections have their turn */
-    DROP_MAX = 64 * 1024,             /* body of a BODY_NONE route */
+    CORK_BYTES = 256 * 1024,  /* of a file from which on segments are held back until full */
+    TURN_BYTES = 1024 * 1024, /* of a response, before other connections have their turn */
+    DROP_MAX = 64 * 1024,     /* body of a BODY_NONE route */
     UPLOAD_BUDGET = 16 * 1024 * 1024, /* of a loop's upload buffers, before they stay small */
     LINGER_MS = 5000,                 /* after a close with unread input */
     LINGER_BYTES = 16 * 1024 * 1024,  /* dropped meanwhile */
@@ -219,6 +220,7 @@ struct send {
     uint64_t offset, left; /* of the body */
     uint64_t sent;         /* body bytes */
     bool started;
+    bool corked;
 };
 
 enum phase { PHASE_AUTH, PHASE_BODY, PHASE_FAST, PHASE_HANDLER, PHASE_RESPOND };

@@ -28,6 +28,9 @@ struct filter_ops {
     /* Bytes taken from the file at `offset`; 0 when the file ends there; FILTER_FILE. NULL when the
      * filter must see the bytes: the caller then reads the file itself. */
     ssize_t (*sendfile)(struct filter *f, int fd, uint64_t offset, size_t n);
+    /* on: only full segments leave until it is off again; a large body is then sent in fewer of
+     * them, which wakes the peer less often. A hint; NULL when the filter cannot. */
+    void (*cork)(struct filter *f, bool on);
     /* Tells the peer that no more comes; reading stays possible. */
     void (*shutdown)(struct filter *f);
     /* Bytes that recv would return although the socket has none (epoll does not tell of them). */

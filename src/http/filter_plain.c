@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -72,6 +74,13 @@ static ssize_t plain_sendfile(struct filter *f, int fd, uint64_t offset, size_t 
     }
 }
 
+static void plain_cork(struct filter *f, bool on)
+{
+    int value = on;
+    /* No Unix socket has this; nothing is lost. */
+    (void)setsockopt(plain_fd(f), IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+}
+
 static void plain_shutdown(struct filter *f)
 {
     (void)shutdown(plain_fd(f), SHUT_WR);
@@ -99,6 +108,7 @@ static const struct filter_ops plain_ops = {
     .recv = plain_recv,
     .writev = plain_writev,
     .sendfile = plain_sendfile,
+    .cork = plain_cork,
     .shutdown = plain_shutdown,
     .pending = plain_pending,
     .queued = plain_queued,

@@ -170,6 +170,14 @@ static ssize_t send_part(struct stream *s, int fd, size_t n)
     return rc;
 }
 
+static void cork(struct stream *s, bool on)
+{
+    struct filter *top = s->conn->top;
+    if (top->ops->cork)
+        top->ops->cork(top, on);
+    s->send.corked = on;
+}
+
 static enum send_result send_file(struct stream *s)
 {
     struct send *o = &s->send;
@@ -180,6 +188,8 @@ static enum send_result send_file(struct stream *s)
             return failed(rc);
         took(s, (size_t)rc);
     }
+    if (o->left >= CORK_BYTES && !o->corked)
+        cork(s, true);
     size_t budget = TURN_BYTES;
     while (o->left) {
         if (budget == 0)
@@ -192,6 +202,8 @@ static enum send_result send_file(struct stream *s)
         took(s, (size_t)rc);
         budget -= (size_t)rc;
     }
+    if (o->corked)
+        cork(s, false);
     return SEND_DONE;
 }
 

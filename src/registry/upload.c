@@ -38,7 +38,7 @@ static int sink_write(struct request *r, const char *p, size_t n, struct error *
         /* A full disk gets back what this request has filled. */
         h->failed = true;
         upload_rewind(h->up, h->start);
-        (void)upload_cut(h->up, NULL);
+        h->broken = upload_cut(h->up, NULL) != 0;
         return -1;
     }
     if (h->atomic || !upload_staged(h->up))

@@ -191,21 +191,9 @@ static int marker_read(struct store_fs *fs, const char *root, bool *made, struct
     return 0;
 }
 
-static int fan_out(int blobs, struct error *err)
-{
-    for (unsigned i = 0; i < 256; i++) {
-        char name[3];
-        unsigned char byte = (unsigned char)i;
-        hex_encode(&byte, 1, name);
-        if (os_mkdir(blobs, name, DIR_MODE, "store.setup", err) != 0)
-            return -1;
-    }
-    return 0;
-}
-
 /* Directories first, then each parent once, then the marker: the marker is durable only after what
- * it vouches for. The 256 leaves are not synced one by one: their entries are durable with the
- * parent, and each is synced with its first blob (and made again if it should be missing). */
+ * it vouches for. The 256 leaves of each algorithm are made and synced with their first blob
+ * (blob_dir), which keeps the first start short. */
 static int layout_sync(struct store_fs *fs, int blobs, struct error *err)
 {
     for (int alg = 0; alg < HASH_ALG_COUNT; alg++)
@@ -230,10 +218,6 @@ static int layout(struct store_fs *fs, bool made, struct error *err)
         return -1;
     for (int alg = 0; alg < HASH_ALG_COUNT; alg++) {
         if (dir_get(blobs, hash_name((enum hash_alg)alg), !made, &fs->blobs[alg], err) != 0)
-            return -1;
-        /* Few use SHA-512: its leaves are made with their first blob (blob_dir), which keeps the
-         * first start short. */
-        if (!made && alg == HASH_SHA256 && fan_out(fs->blobs[alg], err) != 0)
             return -1;
     }
     return made ? 0 : layout_sync(fs, blobs, err);

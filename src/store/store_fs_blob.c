@@ -24,7 +24,7 @@ static int blob_dir(struct store_fs *fs, const struct digest *d, bool make, stru
     int fd = os_open(at, name, O_RDONLY | O_DIRECTORY, 0, "blob.open", err);
     if (fd >= 0 || !make || err->sys != ENOENT)
         return fd;
-    /* Lost, by a restore that leaves out empty directories for one. */
+    /* The first blob in it; or lost, by a restore that leaves out empty directories for one. */
     if (os_mkdir(at, name, 0700, "store.setup", err) != 0 ||
         store_fs_sync(fs, at, "store.setup", err) != 0)
         return -1;

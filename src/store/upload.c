@@ -229,7 +229,13 @@ void upload_rewind(struct upload *up, uint64_t offset)
 
 int upload_cut(struct upload *up, struct error *err)
 {
-    return up->staged && up->stage ? stage_settle(up, err) : 0;
+    if (!up->staged || !up->stage)
+        return 0;
+    /* Also when there is nothing to cut: a stage that was given up says so. */
+    if (stage_truncate(up->stage, up->size, err) != 0)
+        return -1;
+    up->cut = false;
+    return 0;
 }
 
 int upload_sync(struct upload *up, struct error *err)

@@ -66,7 +66,8 @@ void upload_expect(struct upload *up, uint64_t more);
 /* The next append or hash first cuts the session back to `offset` (a monolithic PUT that broke off
  * leaves nothing). Never blocks. */
 void upload_rewind(struct upload *up, uint64_t offset);
-/* Does now what a rewind left to do, so that its space is given back. Blocks. */
+/* Does now what a rewind left to do, so that its space is given back. Blocks. -1: the stage cannot
+ * be used; when it was given up, never again (upload_forget: the row has what counts). */
 int upload_cut(struct upload *up, struct error *err);
 /* Makes staged bytes durable (no-op in memory). */
 int upload_sync(struct upload *up, struct error *err);

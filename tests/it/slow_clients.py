@@ -4,9 +4,10 @@
 
     slow_clients.py HOST PORT BLOB_PATH UPLOADS DOWNLOADS IDLE
 
-Uploads announce 1 MiB, wait until they are asked for it, and send a byte every two seconds; downloads
-read a KiB every two seconds through a small window; idle ones make one request and stay. Prints `ready` once all are open, ends
-when standard input closes, and prints how many of each were still open then."""
+Uploads announce 1 MiB, wait until they are asked for it, and send a byte every two seconds;
+downloads read a KiB every two seconds through a small window; idle ones make one request and stay.
+Prints `ready` once all are open, ends when standard input closes, and prints how many of each were
+still open then."""
 
 import os
 import select

@@ -190,7 +190,7 @@ static double now(void)
 
 static void log_numbers(struct log *log, int from, int to)
 {
-    static char filler[1000];
+    char filler[1000];
     memset(filler, 'f', sizeof filler);
     for (int i = from; i < to; i++)
         LOG(log, LOG_LEVEL_INFO, "line", F_INT("i", i),

@@ -606,6 +606,130 @@ static void test_clock_jump(void **state)
     jobs_free(j);
 }
 
+/* The loop of a server, which looks every few milliseconds whether its jobs have done their work.
+ */
+struct turn {
+    struct timer timer;
+    struct loop *loop;
+    bool (*done)(struct turn *t);
+    struct fixture *f;
+    struct metric *purged, *recovered;
+    unsigned left; /* turns, before it is given up */
+    const char *id;
+};
+
+static void on_turn(struct timer *timer)
+{
+    struct turn *t = CONTAINER_OF(timer, struct turn, timer);
+    if (t->left == 0 || t->done(t)) {
+        loop_stop(t->loop);
+        return;
+    }
+    t->left--;
+    timer_set(t->loop, timer, 5);
+}
+
+/* False when it did not come about in that many turns. */
+static bool turn_until(struct turn *t, bool (*done)(struct turn *t), unsigned turns)
+{
+    t->done = done;
+    t->left = turns;
+    t->timer.fn = on_turn;
+    timer_set(t->loop, &t->timer, 0);
+    loop_run(t->loop);
+    return t->left > 0;
+}
+
+static bool all_done(struct turn *t)
+{
+    return metric_value(t->recovered) == 1 && metric_value(t->purged) == 1 &&
+           !store_read_only(t->f->store);
+}
+
+static bool upload_gone(struct turn *t)
+{
+    return !is_open(t->f, t->id);
+}
+
+/* By themselves: recovery, purges, and the end of a read-only state, whose first probe fails. */
+static void test_background(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    struct pool *pool = NULL;
+    struct jobs *j = NULL;
+    struct stage *st = NULL;
+    struct turn t = {.f = f};
+    char orphan[UPLOAD_ID_LEN + 1], id[UPLOAD_ID_LEN + 1], lost[UPLOAD_ID_LEN + 1];
+    upload_id_make(orphan);
+    upload_id_make(lost);
+    stage(f, orphan, "remains");
+    begin(f, id);
+    os_wall_shift(5000);
+    struct metrics *m = metrics_new();
+    t.purged = metrics_counter(m, "berth_uploads_purged_total",
+                               "Stale uploads and tombstones removed", "");
+    t.recovered = metrics_counter(m, "berth_recovered_total",
+                                  "Remains of an unclean stop that recovery settled", "");
+    assert_int_equal(loop_new(&t.loop, &err), 0);
+    assert_int_equal(pool_new("jobs", 1, 16, &pool, &err), 0);
+    struct jobs_config c = {.meta = f->meta,
+                            .store = f->store,
+                            .uploads = f->uploads,
+                            .pool = pool,
+                            .metrics = m,
+                            .purge = true,
+                            .purge_age_ms = 1000,
+                            .purge_interval_ms = 20,
+                            .probe_interval_ms = 20};
+    assert_int_equal(jobs_new(&c, &j, &err), 0);
+    faults("stage.sync=EIO,store.probe=EIO");
+    assert_int_equal(stage_open(f->store, slice_cstr(lost), true, &st, &err), 0);
+    assert_int_equal(stage_sync(st, &err), -1);
+    stage_close(st);
+    assert_true(store_read_only(f->store));
+    jobs_start(j, t.loop);
+    assert_true(turn_until(&t, all_done, 2000));
+    assert_false(staged(f, orphan));
+    assert_false(is_open(f, id));
+    /* The timer goes on; while the clock is not to be trusted, it purges nothing. */
+    begin(f, id);
+    t.id = id;
+    os_wall_shift(3LL * HOUR_MS);
+    assert_false(turn_until(&t, upload_gone, 40));
+    os_wall_shift(10000);
+    assert_true(turn_until(&t, upload_gone, 2000));
+    jobs_stop(j);
+    pool_free(pool);
+    jobs_free(j);
+    loop_free(t.loop);
+    metrics_free(m);
+}
+
+/* The directory cannot be listed, or the database cannot be read: an error, and nothing is done on
+ * half of the knowledge. */
+static void test_recovery_fails(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    struct jobs *j = NULL;
+    char id[UPLOAD_ID_LEN + 1];
+    struct jobs_config c = {.meta = f->meta, .store = f->store, .uploads = f->uploads};
+    faults("store.list=EIO");
+    assert_int_equal(jobs_new(&c, &j, &err), -1);
+    assert_int_equal(err.sys, EIO);
+    assert_null(j);
+    faults("");
+    for (unsigned i = 0; i < 100; i++) { /* more names than the list has room for at first */
+        upload_id_make(id);
+        stage(f, id, "remains");
+    }
+    j = make_jobs(f);
+    assert_int_equal(recover(j).stages_removed, 100);
+    jobs_free(j);
+    jobs_free(NULL);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -623,6 +747,8 @@ int main(void)
         TEST(test_purge_fails),
         TEST(test_purge_of_tombstones),
         TEST(test_clock_jump),
+        TEST(test_background),
+        TEST(test_recovery_fails),
     };
     return cmocka_run_group_tests_name("jobs", tests, NULL, NULL);
 }

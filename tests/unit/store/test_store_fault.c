@@ -811,11 +811,9 @@ static bool whole_layout(const char *root)
 {
     char path[4096];
     struct stat st;
-    for (unsigned i = 0; i < 256; i++) {
-        (void)snprintf(path, sizeof path, "%s/blobs/sha256/%02x", root, i);
-        if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-            return false;
-    }
+    (void)snprintf(path, sizeof path, "%s/blobs/sha256", root);
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return false;
     (void)snprintf(path, sizeof path, "%s/blobs/sha512", root);
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
@@ -824,16 +822,13 @@ static bool whole_layout(const char *root)
 static void test_setup_interrupted(void **state)
 {
     (void)state;
-    static const unsigned at[] = {1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,
-                                  13,  100, 265, 266, 267, 268, 269, 270, 20,  50,  150, 180,
-                                  220, 240, 250, 255, 256, 257, 258, 259, 260, 261, 262, 263};
     unsigned hit = 0;
     faults("");
-    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+    for (unsigned at = 1; at <= 40; at++) {
         for (int kill = 0; kill < 2; kill++) {
             char *root = tmp_dir_make();
             char spec[64];
-            (void)snprintf(spec, sizeof spec, "store.setup=%s@%u", kill ? "kill" : "EIO", at[i]);
+            (void)snprintf(spec, sizeof spec, "store.setup=%s@%u", kill ? "kill" : "EIO", at);
             pid_t child = kill ? fork() : 0;
             assert_true(child >= 0);
             if (child == 0) {
@@ -857,7 +852,7 @@ static void test_setup_interrupted(void **state)
             tmp_dir_remove(root);
         }
     }
-    assert_true(hit >= 60);
+    assert_true(hit >= 20);
 }
 
 /* ---- upload sessions ---- */
@@ -975,10 +970,25 @@ static void test_upload_failures(void **state)
     faults("stage.truncate=EIO+");
     assert_int_equal(upload_append(up, "y", 1, &err), -1);
     assert_int_equal(upload_sync(up, &err), -1);
+    assert_int_equal(upload_cut(up, &err), -1);
     assert_int_equal(upload_offset(up), 2);
     faults("");
     assert_int_equal(upload_sync(up, &err), 0);
     assert_int_equal(stage_length(f->s, ID_A), 2);
+
+    /* A write whose part cannot be cut off again: the stage is given up, and the session says so;
+     * from its row it goes on. */
+    faults("stage.write=ENOSPC,stage.truncate=EIO");
+    assert_int_equal(upload_append(up, "z", 1, &err), -1);
+    faults("");
+    assert_int_equal(upload_offset(up), 2);
+    assert_int_equal(upload_cut(up, &err), -1);
+    assert_int_equal(err.code, ERR_UNAVAILABLE);
+    upload_forget(up);
+    up = adopt(u, true, 2);
+    assert_int_equal(upload_cut(up, &err), 0);
+    assert_int_equal(upload_append(up, "z", 1, &err), 0);
+    assert_int_equal(stage_length(f->s, ID_A), 3);
     upload_forget(up);
     uploads_free(u);
 }

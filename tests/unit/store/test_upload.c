@@ -332,6 +332,15 @@ static void test_rewind(void **state)
             assert_int_equal(upload_digest(up, &d), -1); /* to be read back first */
         hash_all(up, HASH_SHA256);
         assert_digest(up, HASH_SHA256, p + 5, 80);
+        /* Its space is given back at once when that is asked for. */
+        upload_rewind(up, 70);
+        assert_int_equal(upload_cut(up, &err), 0);
+        if (upload_staged(up))
+            stage_is(f, ID_A, p + 5, 70);
+        assert_int_equal(upload_cut(up, &err), 0);
+        assert_int_equal(upload_offset(up), 70);
+        hash_all(up, HASH_SHA256);
+        assert_digest(up, HASH_SHA256, p + 5, 70);
         /* The last word is a rewind, also for sync and hash. */
         upload_rewind(up, 10);
         assert_int_equal(upload_sync(up, &err), 0);
