@@ -91,10 +91,26 @@ static struct log *make_log(const struct settings *s, int fd, bool access)
     return log_new(fd, text ? LOG_FORMAT_LOGFMT : LOG_FORMAT_JSON, level);
 }
 
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0 || strncmp(address, "http://127.", 11) == 0 ||
+           strncmp(address, "http://[::1]:", 13) == 0;
+}
+
 static void banner(const struct app *app)
 {
     const char *address = app_address(app);
     const char *host = strstr(address, "://") ? strstr(address, "://") + 3 : address;
+    char reachable[128];
+    /* What a client can write as a reference: no brackets. */
+    if (*host == '[') {
+        const char *port = strrchr(host, ':');
+        (void)snprintf(reachable, sizeof reachable, "localhost%s", port ? port : "");
+        host = reachable;
+    } else if (strncmp(host, "0.0.0.0:", 8) == 0) {
+        (void)snprintf(reachable, sizeof reachable, "127.0.0.1:%s", host + 8);
+        host = reachable;
+    }
     printf("berth %s\n"
            "listening: %s\n",
            BERTH_VERSION, address);
@@ -148,6 +164,12 @@ static int run(int argc, char **argv)
     struct log *log = make_log(&s, STDERR_FILENO, false);
     struct log *access = s.accesslog_disabled ? NULL : make_log(&s, STDOUT_FILENO, true);
     int status = app_new(&s, log, access, &app, &err) ? fail(&err) : 0;
+    if (app && !is_loopback(app_address(app)))
+        LOG(log, LOG_LEVEL_WARN,
+            "this address can be reached from other machines, and this version has no logins: "
+            "whoever reaches it may push and "
+            "delete",
+            F_CSTR("address", app_address(app)));
     if (app) {
         banner(app);
         if (app_run(app, &err))

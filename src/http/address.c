@@ -73,8 +73,15 @@ int address_parse(const char *text, struct address *out, struct error *err)
 
 static uint16_t port_of(const struct sockaddr_storage *ss)
 {
-    return ntohs(ss->ss_family == AF_INET ? ((const struct sockaddr_in *)ss)->sin_port
-                                          : ((const struct sockaddr_in6 *)ss)->sin6_port);
+    /* Copied, and not looked at through a cast: a sockaddr_storage is neither of the two. */
+    struct sockaddr_in in = {0};
+    struct sockaddr_in6 in6 = {0};
+    if (ss->ss_family == AF_INET) {
+        memcpy(&in, ss, sizeof in);
+        return ntohs(in.sin_port);
+    }
+    memcpy(&in6, ss, sizeof in6);
+    return ntohs(in6.sin6_port);
 }
 
 static void port_set(struct sockaddr_storage *ss, uint16_t port)
@@ -161,6 +168,17 @@ static void use_ipv4_any(struct address *a)
     a->any = false;
 }
 
+static int cannot_listen(const char *where, struct error *err)
+{
+    int sys = errno;
+    char why[96];
+    return error_detail(err, ERR_UNAVAILABLE, "cannot listen on %s: %s%s", where,
+                        strerrordesc(sys, why, sizeof why),
+                        sys == EADDRINUSE ? "; end what uses it, or choose another address with "
+                                            "--http.addr=HOST:PORT"
+                                          : "");
+}
+
 int address_listen_tcp(struct address *a, bool first, struct error *err)
 {
     if (first) {
@@ -176,7 +194,7 @@ int address_listen_tcp(struct address *a, bool first, struct error *err)
         }
         if (probe < 0) {
             CLEANUP_FREE char *text = address_text(a);
-            return error_sys(err, errno, "listen on %s", text);
+            return cannot_listen(text, err);
         }
         util_closep(&probe);
     }
@@ -185,7 +203,7 @@ int address_listen_tcp(struct address *a, bool first, struct error *err)
         set_tcp_options(fd);
     if (fd < 0 || listen(fd, BACKLOG)) {
         CLEANUP_FREE char *text = address_text(a);
-        return error_sys(err, errno, "listen on %s", text);
+        return cannot_listen(text, err);
     }
     if (first) {
         struct sockaddr_storage ss = {0};
@@ -234,7 +252,7 @@ int address_listen_unix(const char *path, struct error *err)
     if (fd < 0)
         return error_sys(err, errno, "make a socket");
     if (bind(fd, (const struct sockaddr *)&un, sizeof un) || listen(fd, BACKLOG))
-        return error_sys(err, errno, "listen on %s", path);
+        return cannot_listen(path, err);
     int out = fd;
     fd = -1;
     return out;

@@ -189,6 +189,22 @@ void response_file(struct request *r, const char *content_type, struct fdref *fi
     r->resp.offset = offset;
 }
 
+/* Docker, podman and skopeo print the code and the message, never the detail: where the standard
+ * message does not say what is wrong, the detail is put behind it. */
+static const char *message_of(struct request *r, const struct error *err,
+                              const struct error_info *info)
+{
+    bool says_little = err->code == ERR_UNSUPPORTED || err->code == ERR_MANIFEST_INVALID ||
+                       err->code == ERR_DENIED || err->code == ERR_MANIFEST_TOO_LARGE ||
+                       err->code == ERR_SIZE_EXCEEDED;
+    if (!says_little || !err->detail[0])
+        return info->message;
+    size_t n = strlen(info->message);
+    while (n && info->message[n - 1] == '.')
+        n--;
+    return arena_printf(r->arena, "%.*s: %s", (int)n, info->message, err->detail);
+}
+
 void response_error_json(struct request *r, const struct error *err, struct slice detail_json)
 {
     const struct error_info *info = error_info(err->code);
@@ -203,7 +219,7 @@ void response_error_json(struct request *r, const struct error *err, struct slic
     jw_key(&w, "code");
     jw_cstr(&w, info->code);
     jw_key(&w, "message");
-    jw_cstr(&w, info->message);
+    jw_cstr(&w, message_of(r, err, info));
     if (detail_json.n) {
         jw_key(&w, "detail");
         jw_raw(&w, detail_json);

@@ -231,8 +231,10 @@ void stream_too_large(struct stream *s)
     const struct route *route = s->r.route;
     stream_fail(s,
                 strcmp(route->name, "manifest") == 0 ? ERR_MANIFEST_TOO_LARGE : ERR_SIZE_EXCEEDED,
-                route->body == BODY_NONE ? "no body is expected here"
-                                         : "the body is larger than this resource takes");
+                route->body == BODY_NONE     ? "no body is expected here"
+                : route->body_max == 4 << 20 ? "the body is larger than 4 MiB, the most that this "
+                                               "resource takes: send a smaller one"
+                                             : "the body is larger than this resource takes");
 }
 
 /* Allowed: what of the body has to be read before the handler? true: nothing, go on. */

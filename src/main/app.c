@@ -29,6 +29,7 @@ enum {
     DEBUG_CONNECTIONS = 64,
     QUEUE_PER_THREAD = 64,
     PROBE_MS = 2000,
+    SAME_SIGNAL_MS = 100,
     LAST_WORDS_MS = 200
 };
 
@@ -50,6 +51,7 @@ struct app {
     struct task started;
     char *address, *debug_address;
     bool stopping;
+    uint64_t stopping_ms;            /* loop time of the first signal */
     unsigned long fds;               /* the limit in force */
     unsigned fds_idle, uploads_idle; /* of the caches */
 };
@@ -237,6 +239,10 @@ static void on_signal(void *arg, int sig)
     }
     if (sig != SIGTERM && sig != SIGINT)
         return;
+    /* timeout(1) and shells signal a process and then its group: the same wish, said twice. */
+    uint64_t now = loop_now(http_server_loop(app->server));
+    if (app->stopping && now - app->stopping_ms < SAME_SIGNAL_MS)
+        return;
     if (app->stopping) {
         LOG(app->log, LOG_LEVEL_WARN, "second signal, ending at once");
         http_server_unlink(app->server);
@@ -244,6 +250,7 @@ static void on_signal(void *arg, int sig)
         _exit(1); /* what is acknowledged is durable, and nothing else is owed to anybody */
     }
     app->stopping = true;
+    app->stopping_ms = now;
     LOG(app->log, LOG_LEVEL_INFO,
         "draining: no new connections, running requests are finished; a second signal ends at once",
         F_INT("signal", sig));

@@ -63,6 +63,9 @@ static struct slice scalar(const yaml_event_t *ev)
 
 static int note_key(struct reader *rd, const yaml_mark_t *mark)
 {
+    struct error why = {0};
+    if (settings_refuse(buf_view(&rd->key), &why))
+        return fail(rd, mark->line, mark->column, why.detail);
     for (unsigned i = 0; i < rd->n_seen; i++)
         if (slice_is(buf_view(&rd->key), rd->seen[i]))
             return fail(rd, mark->line, mark->column, "this key is there twice");
@@ -100,6 +103,9 @@ static int read_value(struct reader *rd, const yaml_event_t *ev)
             return fail(rd, line, ev->start_mark.column, "version has to be 0.1");
         return 0;
     }
+    if (!o && slice_is(buf_view(&rd->key), "storage") && !slice_is(scalar(ev), "filesystem"))
+        return fail(rd, line, ev->start_mark.column,
+                    "this version keeps its data in the filesystem only");
     if (!o) {
         rd->warn(rd->arg, (unsigned)line + 1, rd->key.p);
         return 0;

@@ -69,7 +69,8 @@ static const struct option table[] = {
     {"tags.maxtags", OPTION_COUNT, "10000", "tags", false,
      "Tags in one page of a list: 1 to 20000, 0 for 10000.", FIELD(tags_max)},
     {"log.level", OPTION_CHOICE, "info", "error|warn|info|debug", false,
-     "The least important messages that are logged.", FIELD(log_level)},
+     "The least important messages that are logged; access lines have a switch of their own.",
+     FIELD(log_level)},
     {"log.formatter", OPTION_CHOICE, "auto", "auto|text|json", false,
      "auto: logfmt on a terminal, JSON otherwise.", FIELD(log_format)},
     {"log.accesslog.disabled", OPTION_BOOL, "false", NULL, false, "No line for each request.",
@@ -237,6 +238,54 @@ void settings_release(struct settings *s)
     *s = (struct settings){0};
 }
 
+int settings_refuse(struct slice name, struct error *err)
+{
+    static const char *const drivers[] = {"s3",  "s3aws", "gcs",     "azure",
+                                          "oss", "swift", "inmemory"};
+    static const struct {
+        const char *name, *why;
+    } sections[] = {
+        {"auth",
+         "this version has no logins: take the section out, and keep the address on loopback"},
+        {"http.tls", "this version has no TLS: take the section out, and put a proxy in front"},
+        {"proxy", "this version is no pull-through cache: take the section out"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+        struct slice section = slice_cstr(sections[i].name);
+        if (slice_starts(name, section) && (name.n == section.n || name.p[section.n] == '.'))
+            return error_detail(err, ERR_BAD_REQUEST, "%.*s: %s", SLICE_ARG(slice_first(name, 80)),
+                                sections[i].why);
+    }
+    if (!slice_starts(name, SLICE_LIT("storage.")))
+        return 0;
+    struct slice rest = slice_from(name, sizeof "storage." - 1);
+    struct slice driver = slice_cut(&rest, '.');
+    for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
+        if (slice_is(driver, drivers[i]))
+            return error_detail(err, ERR_BAD_REQUEST,
+                                "storage.%s: this version keeps its data in the filesystem only",
+                                drivers[i]);
+    return 0;
+}
+
+/* REGISTRY_AUTH_HTPASSWD_PATH as auth.htpasswd.path; REGISTRY_STORAGE=s3 as storage.s3. */
+static int refuse_variable(struct slice key, struct slice value, struct error *err)
+{
+    CLEANUP_BUF struct buf name;
+    struct slice prefix = SLICE_LIT("REGISTRY_");
+    buf_init(&name, 256);
+    if (!slice_starts(key, prefix) || key.n > 128)
+        return 0;
+    for (size_t i = prefix.n; i < key.n; i++)
+        buf_putc(&name, key.p[i] == '_' ? '.' : ascii_lower(key.p[i]));
+    if (slice_is(buf_view(&name), "storage")) {
+        buf_putc(&name, '.');
+        buf_slice(&name, slice_first(value, 64));
+    }
+    bool none = slice_is(buf_view(&name), "auth") && (value.n == 0 || slice_is(value, "none"));
+    return none ? 0 : settings_refuse(buf_view(&name), err);
+}
+
 static void environment_name(const struct option *o, struct buf *out)
 {
     buf_puts(out, "REGISTRY_");
@@ -253,6 +302,8 @@ int settings_environment(struct settings *s, char *const *environ_, struct error
         for (char *const *e = environ_; e && *e; e++) {
             struct slice value = slice_cstr(*e);
             struct slice key = slice_cut(&value, '=');
+            if (i == 0 && value.p && refuse_variable(key, value, err))
+                return -1;
             if (value.p && slice_eq(key, buf_view(&name)) &&
                 settings_set(s, &table[i], value, ORIGIN_ENVIRONMENT, err))
                 return -1;
@@ -263,13 +314,25 @@ int settings_environment(struct settings *s, char *const *environ_, struct error
 
 void options_markdown(struct buf *out)
 {
-    buf_puts(out, "# Options\n\nMade from the option table (`berth help options --markdown`); a "
-                  "test fails when it is stale.\n"
-                  "An option is given in the configuration file (nested), as an environment "
-                  "variable, or as a flag "
-                  "`--name=value`; a flag wins over the environment, which wins over the file.\n\n"
-                  "| option | environment | type | default | reload | what it does "
-                  "|\n|---|---|---|---|---|---|\n");
+    buf_puts(
+        out,
+        "# Options\n\nMade from the option table (`berth help options --markdown`); a "
+        "test fails when it is stale.\n"
+        "An option is given in the configuration file (nested), as an environment "
+        "variable, or as a flag "
+        "`--name=value`; a flag wins over the environment, which wins over the file.\n\n"
+        "Durations are written 250ms, 10s, 1h30m; sizes 4096, 16KiB, 64MiB, 1GiB. Settings of "
+        "registry's that "
+        "this version does not have are reported and ignored, except those that nobody may lose "
+        "silently (`auth`, `http.tls`, `proxy`, other storage drivers): with them it does not "
+        "start.\n\n"
+        "The banner and the access log (a line for each request) go to standard output, everything "
+        "else "
+        "to standard error.\n\n```yaml\nversion: 0.1\nhttp:\n  addr: 127.0.0.1:5000\nstorage:\n"
+        "  filesystem:\n    rootdirectory: /srv/berth\n  delete:\n    enabled: true\nlog:\n  "
+        "level: info\n```\n\n"
+        "| option | environment | type | default | reload | what it does "
+        "|\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         const struct option *o = &table[i];
         buf_printf(out, "| `%s` | `", o->name);

@@ -71,6 +71,11 @@ void settings_release(struct settings *s);
  */
 int settings_set(struct settings *s, const struct option *o, struct slice value,
                  enum option_origin origin, struct error *err);
+/* Settings of registry's that this version does not have and that must not be ignored: somebody who
+ * asks for a login, for TLS or for another storage would get an open registry, or one that keeps
+ * its data elsewhere. `name` is a dotted path in lower case. -1 with a detail for these; 0 for
+ * everything else. */
+int settings_refuse(struct slice name, struct error *err);
 /* REGISTRY_HTTP_ADDR and so on: the name in upper case, dots as underscores. */
 int settings_environment(struct settings *s, char *const *environ_, struct error *err);
 /* A YAML file with the same names nested. Keys that are not in the table are reported to warn(arg,

@@ -17,7 +17,7 @@ static void blob_fields(struct request *r, const struct digest *d)
     response_field(r, "Docker-Content-Digest", "%s", d->text);
     response_field(r, "ETag", "\"%s\"", d->text);
     response_field(r, "Accept-Ranges", "bytes");
-    response_field(r, "Cache-Control", "max-age=31536000, immutable");
+    response_field(r, "Cache-Control", "%s", IMMUTABLE);
 }
 
 /* The part of the blob that is asked for. False when the range cannot be satisfied: then the answer
@@ -71,7 +71,8 @@ static enum step blob_body(struct request *r, const struct digest *d, struct met
     struct error err = {0};
     if (blob->bytes)
         arena_on_free(r->arena, release_shared, blob->bytes);
-    if (resp_conditional(r, d) || !blob_range(r, d, blob->size, &status, &first, &length))
+    if (resp_conditional(r, d, IMMUTABLE) ||
+        !blob_range(r, d, blob->size, &status, &first, &length))
         return STEP_DONE;
     if (r->head->method == HTTP_HEAD) {
         if (!blob->is_inline && is_damaged(r, d, blob->size)) {

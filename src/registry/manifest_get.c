@@ -15,7 +15,8 @@ struct fill {
 
 static enum step answer_with(struct request *r, const struct manifest_answer *answer)
 {
-    if (resp_conditional(r, &answer->digest))
+    bool by_digest = memchr(r->param[1].p, ':', r->param[1].n) != NULL;
+    if (resp_conditional(r, &answer->digest, by_digest ? IMMUTABLE : REVALIDATE))
         return STEP_DONE;
     response_status(r, 200);
     r->resp.raw_fields = shared_view(answer->fields);
@@ -59,8 +60,7 @@ static struct shared *make_fields(const struct meta_manifest *m, bool by_digest)
     buf_printf(&b,
                "Content-Type: %s\r\nDocker-Content-Digest: %s\r\nETag: \"%s\"\r\n"
                "Cache-Control: %s\r\n",
-               m->media_type, m->digest.text, m->digest.text,
-               by_digest ? "max-age=31536000, immutable" : "no-cache");
+               m->media_type, m->digest.text, m->digest.text, by_digest ? IMMUTABLE : REVALIDATE);
     CHECK(!b.failed);
     return shared_new(b.p, b.n);
 }

@@ -150,7 +150,7 @@ static void etag_fields(struct request *r, const struct digest *d)
     response_field(r, "ETag", "\"%s\"", d->text);
 }
 
-bool resp_conditional(struct request *r, const struct digest *d)
+bool resp_conditional(struct request *r, const struct digest *d, const char *cache_control)
 {
     struct slice tag = digest_slice(d);
     struct slice match = request_field(r, "If-Match");
@@ -166,6 +166,7 @@ bool resp_conditional(struct request *r, const struct digest *d)
     if (none.p && http_etag_match(none, tag, true)) {
         response_status(r, 304);
         etag_fields(r, d);
+        response_field(r, "Cache-Control", "%s", cache_control); /* RFC 9110 15.4.5 */
         return true;
     }
     return false;

@@ -7,6 +7,10 @@
 #include "oci/media_type.h"
 #include "registry/registry.h"
 
+/* Cache-Control of what a digest names, and of what a tag names. */
+#define IMMUTABLE "max-age=31536000, immutable"
+#define REVALIDATE "no-cache"
+
 struct registry {
     struct registry_config c;
     atomic_int state;
@@ -41,7 +45,7 @@ void resp_next_link(struct request *r, struct slice last, unsigned n, const char
 const struct meta_condition *req_condition(struct request *r);
 /* Content negotiation of conditional requests for something with this digest: true when the answer
  * (304 or 412) was given. */
-bool resp_conditional(struct request *r, const struct digest *d);
+bool resp_conditional(struct request *r, const struct digest *d, const char *cache_control);
 /* A buffer's bytes become the body; `failed` gives 500. The memory goes into the request's care. */
 enum step resp_json(struct request *r, const char *content_type, struct buf *b);
 

@@ -4,14 +4,16 @@
 #include <inttypes.h>
 
 #include "base/util.h"
+#include "os/clock.h"
 #include "os/fault.h"
 #include "registry/upload_int.h"
 
 #include "base/banned.h"
 
-/* A PATCH of this many bytes more is recorded before it ends: a restart finds what was recorded,
- * and the purge sees that the upload is alive. */
+/* A PATCH is recorded while it goes on, after this many bytes or milliseconds: a restart finds what
+ * was recorded, and the purge sees that the upload is alive. A fast one ends before that is due. */
 static const uint64_t record_bytes = 256u << 20;
+static const uint64_t record_ms = 1000;
 
 /* The row learns of what is staged so far, which is made durable first. Only for PATCH: the stage
  * of a PUT is worth nothing before its end. */
@@ -27,6 +29,7 @@ static int record(struct holding *h, struct error *err)
     }
     upload_saved(h->up);
     h->recorded = offset;
+    h->recorded_ms = os_mono_ms();
     return 0;
 }
 
@@ -43,7 +46,8 @@ static int sink_write(struct request *r, const char *p, size_t n, struct error *
     }
     if (h->atomic || !upload_staged(h->up))
         return 0;
-    bool due = !staged || upload_offset(h->up) - h->recorded >= record_bytes;
+    bool due = !staged || upload_offset(h->up) - h->recorded >= record_bytes ||
+               os_mono_ms() - h->recorded_ms >= record_ms;
     return due ? record(h, err) : 0;
 }
 
@@ -388,6 +392,7 @@ enum step upload_patch(struct request *r)
                    ? resp_range_invalid(r, &err, upload_id(h->up), upload_offset(h->up))
                    : step_error(r, &err);
     h->recorded = upload_offset(h->up);
+    h->recorded_ms = os_mono_ms();
     return holding_read(h, patch_done);
 }
 

@@ -21,6 +21,7 @@ struct holding {
     bool failed;          /* a write failed */
     bool broken;          /* the session is not to be used any more; its row has what counts */
     uint64_t recorded;    /* PATCH: offset that the row has */
+    uint64_t recorded_ms; /* when it was told, monotonic */
     bool has_range;       /* Content-Range first..last was given */
     uint64_t first, last; /* inclusive */
     struct digest digest; /* wanted by PUT or POST */

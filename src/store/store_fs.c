@@ -167,7 +167,10 @@ static int lock_take(struct store_fs *fs, const char *root, struct error *err)
     if (os_lock(fs->lock, &why) == 0)
         return 0;
     if (why.sys == EWOULDBLOCK)
-        return error_set(err, ERR_UNAVAILABLE, "%s: in use by another berth", root);
+        return error_detail(err, ERR_UNAVAILABLE,
+                            "%s: in use by another berth; stop that one, or name another directory "
+                            "with --storage.filesystem.rootdirectory=DIR",
+                            root);
     if (err)
         *err = why;
     return -1;

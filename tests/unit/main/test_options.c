@@ -101,6 +101,26 @@ static void test_environment(void **state)
     const char *const bad[] = {"REGISTRY_LOG_LEVEL=loud", NULL};
     assert_int_equal(settings_environment(&s, (char *const *)(uintptr_t)bad, &err), -1);
     assert_non_null(strstr(err.detail, "error|warn|info|debug"));
+    static const struct {
+        const char *variable;
+        int want;
+    } rows[] = {
+        {"REGISTRY_AUTH=htpasswd", -1},
+        {"REGISTRY_AUTH_HTPASSWD_PATH=/f", -1},
+        {"REGISTRY_AUTH=none", 0},
+        {"REGISTRY_HTTP_TLS_CERTIFICATE=/c", -1},
+        {"REGISTRY_STORAGE=s3", -1},
+        {"REGISTRY_STORAGE=filesystem", 0},
+        {"REGISTRY_STORAGE_S3_BUCKET=b", -1},
+        {"REGISTRY_PROXY_REMOTEURL=u", -1},
+        {"REGISTRY_SERVICE_HOST=10.0.0.1", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *const one[] = {(char *)(uintptr_t)rows[i].variable, NULL};
+        assert_int_equal(settings_environment(&s, one, &err), rows[i].want);
+        if (rows[i].want)
+            assert_non_null(strstr(err.detail, "this version"));
+    }
     settings_release(&s);
 }
 
@@ -163,6 +183,12 @@ static void test_file_errors(void **state)
         {"http:\n  addr: &x a\n", "anchors"},
         {"http:\n  addr: !!str a\n", "tags"},
         {"http: *x\n", "anchors and aliases"},
+        /* What must not be ignored silently. */
+        {"auth:\n  htpasswd:\n    realm: r\n", ":1:1: auth: this version has no logins"},
+        {"http:\n  tls:\n    certificate: /c\n", "http.tls: this version has no TLS"},
+        {"storage:\n  s3:\n    bucket: b\n", "filesystem only"},
+        {"storage: inmemory\n", "filesystem only"},
+        {"proxy:\n  remoteurl: https://r\n", "no pull-through cache"},
         {"- a\n", "a mapping"},
         {"text\n", "a mapping"},
         {"http: {addr: [}\n", ":1:"},
