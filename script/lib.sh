@@ -23,9 +23,15 @@ retry() {
   return 1
 }
 
+# Quiet: what it says is shown when it failed.
 apt() {
+  local log code=0
+  log=$(mktemp)
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
-    -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@" >&2
+    -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@" >"$log" 2>&1 || code=$?
+  ((code == 0)) || tail -n 40 "$log" >&2
+  rm -f "$log"
+  return $code
 }
 
 # need PACKAGE...: installs those that are missing; without any it costs one dpkg-query.

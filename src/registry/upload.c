@@ -174,6 +174,19 @@ enum hold_result holding_take(struct holding *h, struct error *err)
     return HOLD_OK;
 }
 
+static int say_finished(const struct holding *h, struct error *err)
+{
+    return error_detail(err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
+                        h->digest.text);
+}
+
+/* As holding_take, for requests that a finished upload has no use for. */
+static int take_open(struct holding *h, struct error *err)
+{
+    enum hold_result got = holding_take(h, err);
+    return got == HOLD_DONE ? say_finished(h, err) : (int)got;
+}
+
 int holding_check_range(struct holding *h, struct error *err)
 {
     struct request *r = h->r;
@@ -377,16 +390,8 @@ enum step upload_patch(struct request *r)
 {
     struct error err = {0};
     struct holding *h = holding_new(r);
-    switch (holding_take(h, &err)) {
-    case HOLD_FAILED:
+    if (take_open(h, &err))
         return step_error(r, &err);
-    case HOLD_DONE:
-        error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
-                     h->digest.text);
-        return step_error(r, &err);
-    case HOLD_OK:
-        break;
-    }
     if (holding_check_range(h, &err))
         return err.code == ERR_RANGE_INVALID
                    ? resp_range_invalid(r, &err, upload_id(h->up), upload_offset(h->up))
@@ -426,8 +431,7 @@ enum step upload_put(struct request *r)
         /* The answer to the first PUT was lost: the same one again, if it is still true. */
         if (digest_eq(&h->digest, &d) && is_there(r, &d))
             return resp_blob_created(r, &d);
-        error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
-                     h->digest.text);
+        (void)say_finished(h, &err);
         return step_error(r, &err);
     case HOLD_OK:
         break;
@@ -483,20 +487,13 @@ enum step upload_status(struct request *r)
     struct holding *h = holding_new(r);
     struct meta_upload row = {0};
     h->settled = true;
-    switch (holding_take(h, &err)) {
-    case HOLD_OK:
+    if (take_open(h, &err) == 0) {
         /* The client will not send again what it is told of: bytes of a request that broke off are
          * made durable first. */
         if (upload_is_saved(h->up))
             return say_status(r, upload_offset(h->up));
         return request_next(r, upload_staged(h->up) ? POOL_IO : POOL_WRITE,
                             upload_staged(h->up) ? status_sync : status_save);
-    case HOLD_DONE:
-        error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
-                     h->digest.text);
-        return step_error(r, &err);
-    case HOLD_FAILED:
-        break;
     }
     /* Being written to right now: what was acknowledged last is what the client may rely on. */
     if (err.code != ERR_CONFLICT ||
@@ -509,16 +506,8 @@ enum step upload_cancel(struct request *r)
 {
     struct error err = {0};
     struct holding *h = holding_new(r);
-    switch (holding_take(h, &err)) {
-    case HOLD_FAILED:
+    if (take_open(h, &err))
         return step_error(r, &err);
-    case HOLD_DONE:
-        error_detail(&err, ERR_BLOB_UPLOAD_UNKNOWN, "this upload is finished, it became %s",
-                     h->digest.text);
-        return step_error(r, &err);
-    case HOLD_OK:
-        break;
-    }
     if (holding_discard(h, &err))
         return step_error(r, &err);
     response_status(r, 204);
