@@ -202,6 +202,9 @@ static void log_fault(const struct stream *s)
     int status = final_status(s);
     /* 501 and 505 are 4xx in all but name: anybody can ask for what does not exist. */
     bool failed = status >= 500 && status != 501 && status != 505;
+    /* /readyz says 503 while it drains: an answer, not a failure. */
+    if (status == 503 && !r->log_detail.n)
+        failed = false;
     if (!failed && !s->fault)
         return;
     if (s->fault && s->l->server->m.send_faults)

@@ -104,6 +104,7 @@ def test_a_second_signal_ends_a_step_that_hangs(fresh_berth, tmp_path):
     with pytest.raises(OSError):
         socket.socket(socket.AF_UNIX).connect(str(path))
     assert server.alive()
+    time.sleep(0.2)  # a repeat within 100 ms would be the same wish
     server.signal(signal.SIGTERM)
     start = time.monotonic()
     assert server.wait(20) == 1
