@@ -103,7 +103,9 @@ def template(tmp_path_factory):
     assert server.wait(30) == -signal.SIGKILL
     server.process = None
     hexed = digest(state["damaged"]).split(":")[1]
-    (server.data / "blobs/sha256" / hexed[:2] / hexed).write_bytes(bytes(len(state["damaged"])))
+    place = server.data / "blobs/sha256" / hexed[:2]
+    place.mkdir(exist_ok=True)
+    (place / hexed).write_bytes(bytes(len(state["damaged"])))
     state["data"] = server.data
     state["repos"] = [REPO]
     return state
