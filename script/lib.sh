@@ -7,7 +7,7 @@ cd "$top"
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
 BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libssl-dev libjansson-dev libsqlite3-dev
-  libyaml-dev)
+  libyaml-dev libcurl4-openssl-dev libcrypt-dev)
 
 as_root() {
   if [[ $EUID == 0 ]]; then "$@"; else sudo "$@"; fi

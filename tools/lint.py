@@ -16,7 +16,7 @@ from pathlib import Path
 
 # Who may include whom. A directory sees what is listed: a whole directory ("base/") or one header.
 HTTP_FACE = ("http/request.h", "http/route.h", "http/field.h", "http/head.h")
-DATA_FACE = ("meta/meta.h", "store/store.h", "store/upload.h", "auth/")
+DATA_FACE = ("meta/meta.h", "meta/event.h", "store/store.h", "store/upload.h", "auth/")
 LAYERS = {
     "base": (),
     "os": ("base/",),
@@ -26,8 +26,9 @@ LAYERS = {
     "meta": ("base/", "os/", "oci/"),
     "store": ("base/", "os/", "oci/"),
     "auth": ("base/", "os/", "oci/"),
+    "remote": ("base/", "os/", "oci/"),
     "registry": ("base/", "os/", "oci/") + DATA_FACE + HTTP_FACE,
-    "jobs": ("base/", "os/", "oci/") + DATA_FACE,
+    "jobs": ("base/", "os/", "oci/", "remote/") + DATA_FACE,
     "main": None,  # everything
     "cli": None,
 }
@@ -36,9 +37,11 @@ LAYERS = {
 THIRD_PARTY = {
     r"sqlite3\.h": ("src/meta/",),
     r"jansson\.h": ("src/base/json.c",),
-    r"openssl/.*": ("src/base/hash.c", "src/tls/"),
-    r"yaml\.h": ("src/main/config_file.c",),
-    r"libpq.*|curl/.*|ldap.*|nghttp2/.*|zlib\.h|zstd.*|seccomp\.h|crypt\.h": (),
+    r"openssl/.*": ("src/base/hash.c", "src/tls/", "src/auth/token"),
+    r"yaml\.h": ("src/main/config_yaml.c",),
+    r"curl/.*": ("src/remote/client.c",),
+    r"crypt\.h": ("src/auth/htpasswd.c",),
+    r"libpq.*|ldap.*|nghttp2/.*|zlib\.h|zstd.*|seccomp\.h": (),
 }
 
 FILE_WARN, FILE_MAX = 800, 1200

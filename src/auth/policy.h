@@ -27,11 +27,23 @@ enum action {
         ACTION_COUNT
 };
 
+/* One entry of a token's `access`: type ("repository", "registry"), name, and actions. */
+struct grant {
+    struct slice type, name;
+    struct slice *actions;
+    unsigned n_actions;
+};
+
 struct principal {
     struct slice name; /* empty: anonymous */
+    bool limited;      /* may do what the grants say and nothing else (a token); otherwise all that
+                          the policy allows to a login */
+    const struct grant *grants;
+    unsigned n_grants;
 };
 
 struct policy {
+    bool login;          /* some login is configured: who is anonymous may do nothing */
     bool read_only;      /* no push, no delete */
     bool delete_enabled; /* deletes of manifests, tags and blobs */
 };
@@ -41,5 +53,14 @@ const char *action_name(enum action a);
  * why. `repo` is empty where there is none. */
 int policy_decide(const struct policy *p, const struct principal *who, enum action action,
                   struct slice repo, struct error *err);
+/* Does the principal hold this, by a grant or because it is not limited? As Docker's tokens have
+ * it: GET and HEAD need pull, POST, PUT and PATCH pull and push, DELETE delete, the catalog
+ * registry:catalog:*; names and actions match exactly ("*" among the actions is no wildcard). */
+bool policy_holds(const struct principal *who, const char *type, struct slice name,
+                  const char *action);
+/* "repository:a/b:pull,push" for a challenge; empty where no scope is needed. `from` (or empty)
+ * adds its own pull. Into `out`. */
+struct buf;
+void policy_scope(enum action action, struct slice repo, struct slice from, struct buf *out);
 
 #endif

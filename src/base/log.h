@@ -16,7 +16,17 @@
 #include "base/slice.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+/* TEXT: registry's text formatter as it writes to a file (time="..." level=info msg="..." k=v).
+ * LOGSTASH: {"@timestamp","@version":"1","level","message","type":"berth",...}. COMBINED: for an
+ * access log: the line is Apache's combined form, made by the engine from fields of these names:
+ * peer, principal, method, target, proto, status, bytes, referer, agent. */
+enum log_format {
+    LOG_FORMAT_LOGFMT,
+    LOG_FORMAT_JSON,
+    LOG_FORMAT_TEXT,
+    LOG_FORMAT_LOGSTASH,
+    LOG_FORMAT_COMBINED
+};
 
 struct log;
 
@@ -35,6 +45,12 @@ struct log_field {
 
 /* Writes to fd (not closed by log_free). Its thread starts with the first line. */
 struct log *log_new(int fd, enum log_format format, enum log_level level);
+/* Any thread: for lines from now on (a reload). */
+void log_set_level(struct log *log, enum log_level level);
+void log_set_format(struct log *log, enum log_format format);
+/* Fields that every line gets (registry's log.fields); copied. Before anybody logs, or in a reload.
+ */
+void log_set_fields(struct log *log, size_t n, const struct log_field *fields);
 /* Nobody logs any more. Waits about a second for what has not been read yet; the rest is lost. A
  * thread that is stuck in a write is left behind with the memory: that is for the end of the
  * process. NULL is fine. */

@@ -59,14 +59,23 @@ struct request {
     void *loop_local;  /* what http_config.loop_open made for this loop; only in steps that run on
                           the loop */
     struct slice id;   /* request id, also sent as X-Request-Id */
-    struct slice peer; /* "127.0.0.1:41234", or "unix" */
-    bool secure;       /* came over TLS */
-    struct slice principal;  /* who it is, for the log; empty when anonymous */
+    struct slice peer; /* who asked: "127.0.0.1:41234" or "unix"; what a trusted peer forwarded, as
+                          it gave it (with or without a port) */
+    struct slice socket_peer; /* the other end of the connection */
+    bool secure;              /* the client speaks https: TLS here, or as a trusted peer says */
+    struct slice scheme;      /* "http" or "https", likewise */
+    struct slice host;   /* as the client wrote it: the Host field, or what a trusted peer says.
+                            May be empty (HTTP/1.0) */
+    struct slice prefix; /* http_config.prefix without its last slash; empty for none */
+    struct slice
+        tls_client;         /* subject of the client's certificate when it was verified, or empty */
+    struct slice principal; /* who it is, for the log; empty when anonymous */
     struct slice log_detail; /* one more field of the access line, e.g. the error's cause */
     atomic_bool dead;        /* the client is gone */
     bool incomplete; /* set before on_loop and before the cleanups when the body did not arrive
                         whole (or its sink failed) */
     void *state;     /* the handler's own, in the arena */
+    void *context;   /* the application's own, from authorize to the end, in the arena */
     /* Runs once, on the loop, when the response is decided (by a step or by the engine: look at
      * resp.status) and before it is sent; may fill a per-loop cache. NULL for none. Not called when
      * the client is gone. */

@@ -45,11 +45,14 @@ struct http_config {
     step_fn authorize;
     void *(*loop_open)(void *app, unsigned loop); /* may be NULL */
     void (*loop_close)(void *app, void *loop_local);
-    unsigned fds_reserved;   /* descriptors that are not for connections, when their number follows
-                                from the limit; 0: 64 */
-    struct log *log;         /* responses from 500 on and other faults of ours; may be NULL */
-    struct log *access_log;  /* may be NULL */
-    struct metrics *metrics; /* may be NULL */
+    unsigned fds_reserved;  /* descriptors that are not for connections, when their number follows
+                               from the limit; 0: 64 */
+    struct log *log;        /* responses from 500 on and other faults of ours; may be NULL */
+    struct log *access_log; /* may be NULL */
+    struct slice prefix;    /* "/path/" in front of every route of a site with `prefixed`; empty or
+                               "/" for none. Borrowed */
+    const struct trusted_peers *trusted; /* borrowed; NULL: nobody is */
+    struct metrics *metrics;             /* may be NULL */
 };
 
 /* A set of routes that some listeners serve (the registry's, the debug listener's). The rows
@@ -61,8 +64,22 @@ struct http_site {
     bool drains;  /* false: keeps being served while draining, and does not hold the drain up (debug
                      listener) */
     bool metrics; /* count its requests in registry_http_* */
+    bool prefixed;            /* http_config.prefix applies, and http_server_set_headers */
     unsigned connections_max; /* its own limit, apart from http_limits' and not per address; 0: it
                                  shares those */
+};
+
+/* Peers whose forwarding headers are believed (http/forwarded.h). */
+struct trusted_peers;
+struct tls_server;
+
+/* One listening socket, or one adopted. */
+struct http_listener {
+    const char *address;    /* as for http_server_listen; NULL with fd */
+    int fd;                 /* an adopted listening socket (systemd), or -1 */
+    struct tls_server *tls; /* borrowed; NULL: plain */
+    bool proxy_protocol; /* connections of trusted peers begin with a PROXY header (version 1 or 2);
+                            of others they are refused */
 };
 
 int http_server_new(const struct http_config *config, struct http_server **out, struct error *err);
@@ -74,6 +91,14 @@ int http_server_listen(struct http_server *s, const char *address, const struct 
 /* Adopts a listening socket (systemd). */
 int http_server_adopt(struct http_server *s, int fd, const struct http_site *site,
                       struct error *err);
+/* As http_server_listen, with TLS, the PROXY protocol, or a socket of somebody else's. Before
+ * http_server_run. *bound is "unix:<path>" for an adopted Unix socket. */
+int http_server_open(struct http_server *s, const struct http_listener *listener,
+                     const struct http_site *site, char **bound, struct error *err);
+/* Any thread, while it runs: new limits (not connections_max of what is accepted already, not the
+ * memory) and response headers for the requests that begin from now on. Copies. */
+void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
+void http_server_set_headers(struct http_server *s, struct slice raw_fields);
 /* Runs the loops; loop 0 on the calling thread. Returns when stopped or drained. */
 int http_server_run(struct http_server *s, struct error *err);
 struct loop *http_server_loop(struct http_server *s); /* loop 0: timers and signals of main */

@@ -153,9 +153,9 @@ static void make_registry(struct app *app)
         .uploads = app->uploads,
         .io = app->pools[POOL_IO],
         .metrics = app->metrics,
-        .policy = {.read_only = app->s.read_only, .delete_enabled = app->s.delete_enabled},
-        .tags_page = page(app->s.tags_max, 10000),
-        .catalog_page = page(app->s.catalog_max, 1000),
+        .live = {.policy = {.read_only = app->s.read_only, .delete_enabled = app->s.delete_enabled},
+                 .tags_page = page(app->s.tags_max, 10000),
+                 .catalog_page = page(app->s.catalog_max, 1000)},
         .referrers_page = 1000,
         .cache_bytes = (size_t)app->s.cache_bytes,
     };

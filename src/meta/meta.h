@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "base/shared.h"
 #include "base/slice.h"
+#include "meta/event.h"
 #include "oci/digest.h"
 #include "oci/manifest.h"
 

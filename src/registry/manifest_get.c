@@ -28,7 +28,7 @@ static enum step answer_with(struct request *r, const struct manifest_answer *an
 enum step manifest_fast(struct request *r)
 {
     struct registry *reg = registry_of(r);
-    const struct manifest_answer *hit = manifest_cache_get(r->loop_local, req_repo(r), r->param[1],
+    const struct manifest_answer *hit = manifest_cache_get(cache_of(r), req_repo(r), r->param[1],
                                                            meta_epoch(reg->c.meta, req_repo(r)));
     if (!hit) {
         if (reg->cache_misses)
@@ -50,7 +50,7 @@ static void fill_release(void *arg)
 static void fill_cache(struct request *r)
 {
     struct fill *fill = r->state;
-    manifest_cache_put(r->loop_local, req_repo(r), r->param[1], &fill->answer);
+    manifest_cache_put(cache_of(r), req_repo(r), r->param[1], &fill->answer);
 }
 
 static struct shared *make_fields(const struct meta_manifest *m, bool by_digest)

@@ -87,7 +87,7 @@ static enum step say_missing(struct request *r, const struct meta_manifest_put_r
 static void say_created(struct request *r, const struct meta_manifest_put *put, bool by_digest)
 {
     response_status(r, 201);
-    response_field(r, "Location", "/v2/%.*s/manifests/%s", SLICE_ARG(put->repo), put->digest.text);
+    resp_location(r, "/v2/%.*s/manifests/%s", SLICE_ARG(put->repo), put->digest.text);
     response_field(r, "Docker-Content-Digest", "%s", put->digest.text);
     if (put->manifest->has_subject)
         response_field(r, "OCI-Subject", "%.*s", SLICE_ARG(put->manifest->subject));

@@ -2,17 +2,80 @@
 /* What the handlers share: authorisation, paging, conditional requests. */
 #include "registry/registry_int.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "os/clock.h"
 #include "registry/cache.h"
+#include "registry/validate.h"
 
 #include "base/banned.h"
+
+/* ---- what a reload replaces ---- */
+
+static struct live *live_new(const struct registry_live *l)
+{
+    struct live *live = xcalloc(1, sizeof *live);
+    atomic_init(&live->refs, 1);
+    live->l = *l;
+    return live;
+}
+
+static struct live *live_ref(struct live *live)
+{
+    atomic_fetch_add_explicit(&live->refs, 1, memory_order_relaxed);
+    return live;
+}
+
+static void live_unref(void *p)
+{
+    struct live *live = p;
+    if (!live || atomic_fetch_sub_explicit(&live->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    authn_unref(live->l.authn);
+    validator_free(live->l.validator);
+    free(live);
+}
+
+void registry_set_live(struct registry *reg, const struct registry_live *l)
+{
+    struct live *live = live_new(l);
+    pthread_mutex_lock(&reg->lock);
+    for (struct loop_local *at = reg->loops; at; at = at->next) {
+        pthread_mutex_lock(&at->lock);
+        struct live *old = at->live;
+        at->live = live_ref(live);
+        pthread_mutex_unlock(&at->lock);
+        live_unref(old);
+    }
+    struct live *old = reg->live;
+    reg->live = live;
+    pthread_mutex_unlock(&reg->lock);
+    live_unref(old);
+}
+
+static struct req_context *context_new(struct request *r)
+{
+    struct loop_local *l = r->loop_local;
+    struct req_context *c = ARENA_NEW(r->arena, struct req_context);
+    pthread_mutex_lock(&l->lock);
+    c->live = live_ref(l->live);
+    pthread_mutex_unlock(&l->lock);
+    arena_on_free(r->arena, live_unref, c->live);
+    r->context = c;
+    return c;
+}
+
+/* ---- life ---- */
 
 struct registry *registry_new(const struct registry_config *config)
 {
     struct registry *reg = xcalloc(1, sizeof *reg);
     reg->c = *config;
+    reg->live = live_new(&config->live);
+    CHECK(pthread_mutex_init(&reg->lock, NULL) == 0);
     atomic_init(&reg->state, REGISTRY_STARTING);
     if (config->metrics) {
         const char *help =
@@ -27,6 +90,10 @@ struct registry *registry_new(const struct registry_config *config)
 
 void registry_free(struct registry *reg)
 {
+    if (!reg)
+        return;
+    live_unref(reg->live);
+    (void)pthread_mutex_destroy(&reg->lock);
     free(reg);
 }
 
@@ -39,34 +106,176 @@ void *registry_loop_open(void *app, unsigned loop)
 {
     (void)loop;
     struct registry *reg = app;
-    return reg->c.cache_bytes ? manifest_cache_new(reg->c.cache_bytes) : NULL;
+    struct loop_local *l = xcalloc(1, sizeof *l);
+    l->registry = reg;
+    CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
+    if (reg->c.cache_bytes)
+        l->cache = manifest_cache_new(reg->c.cache_bytes);
+    pthread_mutex_lock(&reg->lock);
+    l->live = live_ref(reg->live);
+    l->next = reg->loops;
+    reg->loops = l;
+    pthread_mutex_unlock(&reg->lock);
+    return l;
 }
 
 void registry_loop_close(void *app, void *loop_local)
 {
-    (void)app;
-    manifest_cache_free(loop_local);
+    struct registry *reg = app;
+    struct loop_local *l = loop_local;
+    pthread_mutex_lock(&reg->lock);
+    for (struct loop_local **at = &reg->loops; *at; at = &(*at)->next) {
+        if (*at == l) {
+            *at = l->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&reg->lock);
+    live_unref(l->live);
+    manifest_cache_free(l->cache);
+    (void)pthread_mutex_destroy(&l->lock);
+    free(l);
 }
 
 struct principal req_principal(const struct request *r)
 {
-    return (struct principal){.name = r->principal};
+    const struct req_context *c = r->context;
+    return c ? c->who : (struct principal){0};
+}
+
+/* ---- who asks, and may they ---- */
+
+static struct slice address_of(struct slice peer)
+{
+    const char *colon = peer.p && peer.n ? memrchr(peer.p, ':', peer.n) : NULL;
+    /* "::1" is an address without a port; "[::1]:80" and "127.0.0.1:80" have one. */
+    bool port = colon && (memchr(peer.p, ':', peer.n) == colon || colon[-1] == ']');
+    return port ? slice_first(peer, (size_t)(colon - peer.p)) : peer;
+}
+
+static struct authn_question question(struct request *r)
+{
+    struct authn_question q = {
+        .authorization = request_field(r, "Authorization"),
+        .peer = address_of(r->peer),
+        .action = (enum action)r->route->action,
+        .host = r->host,
+        .secure = r->secure,
+        .now_s = os_wall_ms() / 1000,
+    };
+    if (strstr(r->route->pattern, "<name>"))
+        q.repo = req_repo(r);
+    if (q.action == ACTION_PUSH && r->head->method == HTTP_POST)
+        (void)request_query(r, "from", &q.from, NULL);
+    return q;
+}
+
+static enum step unauthorized(struct request *r, const struct error *err, struct slice challenge)
+{
+    response_error(r, err);
+    if (challenge.n)
+        response_field(r, "WWW-Authenticate", "%.*s", SLICE_ARG(challenge));
+    if (err->code == ERR_TOOMANYREQUESTS)
+        response_field(r, "Retry-After", "1");
+    return STEP_DONE;
+}
+
+static enum step decide(struct request *r, const struct authn_question *q)
+{
+    const struct registry_live *live = live_of(r);
+    const struct req_context *c = r->context;
+    struct error err = {0};
+    if (!policy_decide(&live->policy, &c->who, q->action, q->repo, &err))
+        return STEP_DONE;
+    struct slice challenge = SLICE_NONE;
+    if (err.code == ERR_UNAUTHORIZED && live->authn)
+        challenge = authn_challenge(live->authn, q,
+                                    q->authorization.n ? "insufficient_scope" : NULL, r->arena);
+    return unauthorized(r, &err, challenge);
+}
+
+static enum step known(struct request *r, enum authn_result result, const struct authn_question *q,
+                       const struct error *err, struct slice challenge)
+{
+    const struct req_context *c = r->context;
+    if (result == AUTHN_REFUSED)
+        return unauthorized(r, err, challenge);
+    r->principal = c->who.name;
+    return decide(r, q);
+}
+
+static enum step authorize_slow(struct request *r)
+{
+    struct req_context *c = r->context;
+    struct authn_question q = question(r);
+    struct slice challenge = SLICE_NONE;
+    struct error err = {0};
+    enum authn_result result =
+        authn_verify(live_of(r)->authn, &q, r->arena, &c->who, &challenge, &err);
+    return known(r, result, &q, &err, challenge);
+}
+
+static bool is_public(unsigned action)
+{
+    return action == ACTION_HEALTH || action == ACTION_METRICS;
+}
+
+static bool healthy(struct registry *reg, struct error *err)
+{
+    if (!reg->c.hooks.healthy || reg->c.hooks.healthy(reg->c.hooks.arg))
+        return true;
+    error_detail(err, ERR_UNAVAILABLE, "health check failed: please see /debug/health");
+    return false;
 }
 
 enum step registry_authorize(struct request *r)
 {
     struct registry *reg = registry_of(r);
+    struct req_context *c = context_new(r);
     struct error err = {0};
-    struct slice repo = SLICE_NONE;
-    if (strstr(r->route->pattern, "<name>")) {
-        repo = req_repo(r);
-        if (oci_name_check(repo, &err))
-            return step_error(r, &err);
-    }
-    struct principal who = req_principal(r);
-    if (policy_decide(&reg->c.policy, &who, r->route->action, repo, &err))
+    if (!is_public(r->route->action) && !healthy(reg, &err))
         return step_error(r, &err);
-    return STEP_DONE;
+    /* Which methods a path has is in the specification: a browser asks without credentials. */
+    if (r->head->method == HTTP_OPTIONS)
+        return STEP_DONE;
+    if (strstr(r->route->pattern, "<name>") && oci_name_check(req_repo(r), &err))
+        return step_error(r, &err);
+    struct authn_question q = question(r);
+    struct authn *authn = live_of(r)->authn;
+    if (is_public(q.action) || !authn)
+        return decide(r, &q);
+    struct slice challenge = SLICE_NONE;
+    enum authn_result result = authn_quick(authn, &q, r->arena, &c->who, &challenge, &err);
+    if (result == AUTHN_SLOW)
+        return request_next(r, authn_kind_of(authn) == AUTHN_TOKEN ? POOL_AUTH : POOL_SLOW,
+                            authorize_slow);
+    return known(r, result, &q, &err, challenge);
+}
+
+void req_url(const struct request *r, bool absolute, struct buf *out)
+{
+    const char *host = registry_of(r)->c.host;
+    if (host && *host)
+        buf_puts(out, host);
+    else if (absolute && r->host.n)
+        buf_printf(out, "%.*s://%.*s", SLICE_ARG(r->scheme), SLICE_ARG(r->host));
+    buf_slice(out, r->prefix);
+}
+
+void resp_location(struct request *r, const char *fmt, ...)
+{
+    CLEANUP_BUF struct buf b;
+    va_list args;
+    buf_init(&b, 16 * 1024);
+    req_url(r, registry_of(r)->c.absolute_urls, &b);
+    va_start(args, fmt);
+    char *path = NULL;
+    CHECK(vasprintf(&path, fmt, args) >= 0);
+    va_end(args);
+    buf_puts(&b, path);
+    free(path);
+    if (!b.failed)
+        response_field(r, "Location", "%.*s", SLICE_ARG(buf_view(&b)));
 }
 
 int req_digest(const struct request *r, struct digest *out, struct error *err)
@@ -103,6 +312,7 @@ void resp_next_link(struct request *r, struct slice last, unsigned n, const char
     CLEANUP_BUF struct buf b;
     buf_init(&b, 16 * 1024);
     buf_putc(&b, '<');
+    buf_slice(&b, r->prefix); /* always relative, as in registry */
     buf_slice(&b, r->head->path);
     buf_puts(&b, "?");
     if (extra_name) {

@@ -2,6 +2,9 @@
 #ifndef REGISTRY_REGISTRY_INT_H
 #define REGISTRY_REGISTRY_INT_H
 
+#include <pthread.h>
+
+#include "auth/authn.h"
 #include "http/field.h"
 #include "http/request.h"
 #include "oci/media_type.h"
@@ -11,15 +14,50 @@
 #define IMMUTABLE "max-age=31536000, immutable"
 #define REVALIDATE "no-cache"
 
+/* A registry_live that is in force, or that some request still goes by. */
+struct live {
+    atomic_uint refs;
+    struct registry_live l;
+};
+
+/* A loop's own: requests begin there, so that taking the settings in force meets no other loop. */
+struct loop_local {
+    struct loop_local *next; /* under registry.lock */
+    struct registry *registry;
+    struct manifest_cache *cache; /* NULL: none */
+    pthread_mutex_t lock;
+    struct live *live; /* under lock */
+};
+
 struct registry {
     struct registry_config c;
     atomic_int state;
     struct metric *cache_hits, *cache_misses;
+    pthread_mutex_t lock;
+    struct live *live;        /* under lock: for loops that open */
+    struct loop_local *loops; /* under lock */
+};
+
+/* Of one request, from authorize on: r->context. */
+struct req_context {
+    struct live *live; /* a reference */
+    struct principal who;
 };
 
 static inline struct registry *registry_of(const struct request *r)
 {
     return r->app;
+}
+
+static inline const struct registry_live *live_of(const struct request *r)
+{
+    return &((const struct req_context *)r->context)->live->l;
+}
+/* The manifest cache of the loop that runs this; NULL when there is none. */
+static inline struct manifest_cache *cache_of(const struct request *r)
+{
+    const struct loop_local *l = r->loop_local;
+    return l ? l->cache : NULL;
 }
 
 /* Parameter 0 is the repository in every route that has one; registry_authorize has checked its
@@ -36,6 +74,10 @@ int req_digest(const struct request *r, struct digest *out, struct error *err);
 /* ?n= and ?last=. *n is at most `most` and is `most` when the client names none; *last may be
  * empty. ERR_PAGINATION. */
 int req_page(struct request *r, unsigned most, unsigned *n, struct slice *last, struct error *err);
+/* A Location: the path, below the prefix, and absolute where the configuration asks for it. */
+void resp_location(struct request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same into a buffer, always absolute when the request names a host: for events. */
+void req_url(const struct request *r, bool absolute, struct buf *out);
 /* Link: <path?last=..&n=..[&extra]>; rel="next" */
 void resp_next_link(struct request *r, struct slice last, unsigned n, const char *extra_name,
                     struct slice extra);
@@ -65,6 +107,7 @@ enum step manifest_delete(struct request *r);
 enum step tags_get(struct request *r);
 enum step catalog_get(struct request *r);
 enum step referrers_get(struct request *r);
+enum step root_get(struct request *r);
 enum step health_live(struct request *r);
 enum step health_ready(struct request *r);
 enum step health_startup(struct request *r);

@@ -8,6 +8,7 @@
 
 /* The names are the handler labels of CNCF distribution's metrics. */
 static const struct route routes[] = {
+    {"root", HTTP_GET, "/", ACTION_HEALTH, BODY_NONE, 0, POOL_LOOP, root_get, NULL},
     {"base", HTTP_GET, "/v2/", ACTION_PING, BODY_NONE, 0, POOL_LOOP, base_get, NULL},
     {"catalog", HTTP_GET, "/v2/_catalog", ACTION_CATALOG, BODY_NONE, 0, POOL_DB, catalog_get, NULL},
     {"tags", HTTP_GET, "/v2/<name>/tags/list", ACTION_PULL, BODY_NONE, 0, POOL_DB, tags_get, NULL},

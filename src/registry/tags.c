@@ -35,7 +35,7 @@ enum step tags_get(struct request *r)
     unsigned n;
     struct slice last;
     struct meta_names names = {0};
-    if (req_page(r, reg->c.tags_page, &n, &last, &err))
+    if (req_page(r, live_of(r)->tags_page, &n, &last, &err))
         return step_error(r, &err);
     if (meta_tags(reg->c.meta, req_repo(r), last, n, r->arena, &names, &err)) {
         if (err.code == ERR_NAME_UNKNOWN)
@@ -63,7 +63,7 @@ enum step catalog_get(struct request *r)
     unsigned n;
     struct slice last;
     struct meta_names names = {0};
-    if (req_page(r, reg->c.catalog_page, &n, &last, &err) ||
+    if (req_page(r, live_of(r)->catalog_page, &n, &last, &err) ||
         meta_repositories(reg->c.meta, last, n, r->arena, &names, &err))
         return step_error(r, &err);
     struct buf b;

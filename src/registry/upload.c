@@ -69,8 +69,8 @@ enum step holding_read(struct holding *h, step_fn then)
 void resp_session(struct request *r, struct slice id, uint64_t offset)
 {
     /* _state tells a replayed request from the next one: see holding_check_range(). */
-    response_field(r, "Location", "/v2/%.*s/blobs/uploads/%.*s?_state=%" PRIu64,
-                   SLICE_ARG(req_repo(r)), SLICE_ARG(id), offset);
+    resp_location(r, "/v2/%.*s/blobs/uploads/%.*s?_state=%" PRIu64, SLICE_ARG(req_repo(r)),
+                  SLICE_ARG(id), offset);
     response_field(r, "Docker-Upload-UUID", "%.*s", SLICE_ARG(id));
     /* docker reads this with "%d-%d" and takes an end before the start for an error: 0-0 when
      * nothing is there. */
@@ -88,7 +88,7 @@ enum step resp_range_invalid(struct request *r, const struct error *err, struct 
 enum step resp_blob_created(struct request *r, const struct digest *d)
 {
     response_status(r, 201);
-    response_field(r, "Location", "/v2/%.*s/blobs/%s", SLICE_ARG(req_repo(r)), d->text);
+    resp_location(r, "/v2/%.*s/blobs/%s", SLICE_ARG(req_repo(r)), d->text);
     response_field(r, "Docker-Content-Digest", "%s", d->text);
     return STEP_DONE;
 }
@@ -251,7 +251,9 @@ static bool try_mount(struct request *r)
     if (!named)
         from = SLICE_NONE;
     struct principal who = req_principal(r);
-    if (policy_decide(&reg->c.policy, &who, ACTION_PULL, from, NULL))
+    if (!named && who.limited)
+        return false; /* it would be read from a repository that the token may not name */
+    if (policy_decide(&live_of(r)->policy, &who, ACTION_PULL, from, NULL))
         return false;
     if (meta_blob_mount(reg->c.meta, from, req_repo(r), &d, NULL))
         return false;

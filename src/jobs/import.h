@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Takes over a data directory of registry:2 or registry:3 (the layout is in docs/import.md): blobs
+ * by hard link, reflink or copy; links, manifests and tags into the metadata. The original is only
+ * read. Can be repeated: what is there already is left as it is (a tag that differs follows the
+ * source), and goes on after an interruption. */
+#ifndef JOBS_IMPORT_H
+#define JOBS_IMPORT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "meta/meta.h"
+#include "store/store.h"
+
+enum import_verify { IMPORT_VERIFY_SIZE, IMPORT_VERIFY_FULL };
+
+/* What was found and could not be used; one call each. kind: "broken-link", "empty-link",
+ * "bad-link", "missing-blob", "bad-digest", "bad-manifest", "schema1", "upload", "stray". `path` is
+ * relative to the directory. */
+struct import_finding {
+    const char *kind;
+    const char *path;
+    const char *text;
+};
+
+struct import_progress {
+    uint64_t blobs_done, blobs_total; /* total 0: not known yet */
+    uint64_t bytes_done, bytes_total;
+    uint64_t repositories, manifests, tags;
+};
+
+struct import_config {
+    const char *directory; /* the rootdirectory of registry: it has docker/registry/v2 in it (or is
+                              that directory) */
+    enum import_verify verify;
+    bool dry_run;
+    unsigned threads;  /* 0: two per processor */
+    struct meta *meta; /* borrowed; NULL with dry_run */
+    struct store *store;
+    void (*finding)(void *arg,
+                    const struct import_finding *f); /* may be NULL; one call at a time */
+    void (*progress)(void *arg,
+                     const struct import_progress *p); /* may be NULL; about 4 a second */
+    void *arg;
+    const atomic_bool *cancel; /* or NULL */
+};
+
+struct import_result {
+    uint64_t blobs_linked, blobs_copied, blobs_inline, blobs_present, blobs_bytes;
+    uint64_t repositories, manifests, tags, links;
+    uint64_t findings;
+};
+
+/* Does this directory hold a registry's data? */
+bool import_detect(const char *directory);
+/* 0 when it went through (there may be findings), -1 when it could not go on. */
+int import_run(const struct import_config *config, struct import_result *out, struct error *err);
+
+#endif
