@@ -40,9 +40,19 @@ int authn_new(const struct authn_config *config, struct authn **out, char **pass
 struct authn *authn_ref(struct authn *a);
 void authn_unref(struct authn *a);
 enum authn_kind authn_kind_of(const struct authn *a);
-/* Have its files (htpasswd, rootcertbundle, jwks) changed since they were read? Stats them; blocks.
- */
+/* Have its files (htpasswd, rootcertbundle, jwks) changed since they were read, or since this was
+ * last asked? True once for each change, also for one that authn_verify has read by itself
+ * meanwhile. Stats them; blocks. */
 bool authn_stale(struct authn *a);
+
+/* What an administrator should know. */
+struct authn_status {
+    unsigned entries; /* users, or keys */
+    unsigned ignored; /* lines of the htpasswd file that are no bcrypt */
+    bool failed;      /* authn_verify could not read a changed file: what was there before counts */
+    struct error problem; /* why */
+};
+void authn_status(struct authn *a, struct authn_status *out); /* any thread */
 
 /* What a request wants, for tokens' scopes and challenges. */
 struct authn_question {

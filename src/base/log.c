@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/log.h"
+#include "base/log_int.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,8 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
-#include "base/json.h"
 #include "base/util.h"
 
 #include "base/banned.h"
@@ -30,8 +27,11 @@ enum writer { WRITER_NONE, WRITER_RUNS, WRITER_CANNOT };
 
 struct log {
     int fd;
-    enum log_format format;
-    enum log_level level;
+    atomic_int format; /* enum log_format */
+    atomic_int level;  /* enum log_level */
+
+    pthread_mutex_t common_lock; /* guards `common`; may be taken with `lock` held */
+    struct log_common *common;   /* NULL for none; one reference */
 
     pthread_mutex_t lock; /* guards all below but `batch`, which is the thread's */
     pthread_cond_t work;  /* for the thread: there is a line, or it is to end */
@@ -48,99 +48,60 @@ struct log {
     char *batch;
 };
 
-static const char *const level_names[] = {"error", "warn", "info", "debug"};
-
 bool log_enabled(const struct log *log, enum log_level level)
 {
-    return log && level <= log->level;
+    return log && (int)level <= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
 
-static void logfmt_value(struct buf *b, struct slice s)
+/* ---- lines ---- */
+
+static struct log_common *common_ref(struct log *log)
 {
-    bool plain = s.n > 0;
-    for (size_t i = 0; i < s.n && plain; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        plain = c > ' ' && c < 0x7f && c != '"' && c != '=' && c != '\\';
-    }
-    if (plain)
-        buf_slice(b, s);
-    else
-        jw_quote(b, s);
+    (void)pthread_mutex_lock(&log->common_lock);
+    struct log_common *c = log->common;
+    if (c)
+        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&log->common_lock);
+    return c;
 }
 
-static void timestamp(char out[40])
+void log_set_fields(struct log *log, size_t n, const struct log_field *fields)
 {
-    struct timespec ts = {0};
-    struct tm tm = {0};
-    (void)clock_gettime(CLOCK_REALTIME, &ts);
-    (void)gmtime_r(&ts.tv_sec, &tm);
-    size_t n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
-    unsigned ms = (unsigned)(ts.tv_nsec / 1000000);
-    out[n++] = '.';
-    out[n++] = (char)('0' + ms / 100);
-    out[n++] = (char)('0' + ms / 10 % 10);
-    out[n++] = (char)('0' + ms % 10);
-    out[n++] = 'Z';
-    out[n] = '\0';
+    if (!log)
+        return;
+    struct log_common *c = n ? log_common_new(n, fields) : NULL;
+    (void)pthread_mutex_lock(&log->common_lock);
+    struct log_common *old = log->common;
+    log->common = c;
+    (void)pthread_mutex_unlock(&log->common_lock);
+    log_common_unref(old);
 }
 
-static void json_line(struct buf *b, const char *when, enum log_level level, const char *msg,
-                      size_t n, const struct log_field *fields, size_t clip)
+void log_set_level(struct log *log, enum log_level level)
 {
-    struct json_writer w;
-    jw_init(&w, b);
-    jw_object(&w);
-    jw_key(&w, "time");
-    jw_cstr(&w, when);
-    jw_key(&w, "level");
-    jw_cstr(&w, level_names[level]);
-    jw_key(&w, "msg");
-    jw_string(&w, slice_first(slice_cstr(msg), clip));
-    for (size_t i = 0; i < n; i++) {
-        if (fields[i].type == LOG_FIELD_END)
-            continue;
-        jw_key(&w, fields[i].key);
-        if (fields[i].type == LOG_FIELD_INT)
-            jw_int(&w, fields[i].i);
-        else
-            jw_string(&w, slice_first(fields[i].s, clip));
-    }
-    jw_object_end(&w);
+    if (log)
+        atomic_store_explicit(&log->level, (int)level, memory_order_relaxed);
 }
 
-static void logfmt_line(struct buf *b, const char *when, enum log_level level, const char *msg,
-                        size_t n, const struct log_field *fields, size_t clip)
+void log_set_format(struct log *log, enum log_format format)
 {
-    buf_printf(b, "time=%s level=%s msg=", when, level_names[level]);
-    logfmt_value(b, slice_first(slice_cstr(msg), clip));
-    for (size_t i = 0; i < n; i++) {
-        if (fields[i].type == LOG_FIELD_END)
-            continue;
-        buf_printf(b, " %s=", fields[i].key);
-        if (fields[i].type == LOG_FIELD_INT)
-            buf_printf(b, "%" PRId64, fields[i].i);
-        else
-            logfmt_value(b, slice_first(fields[i].s, clip));
-    }
+    if (log)
+        atomic_store_explicit(&log->format, (int)format, memory_order_relaxed);
 }
 
-static void make_line(const struct log *log, struct buf *b, enum log_level level, const char *msg,
+enum log_format log_format_of(const struct log *log)
+{
+    return (enum log_format)atomic_load_explicit(&log->format, memory_order_relaxed);
+}
+
+static void make_line(struct log *log, struct buf *b, enum log_level level, const char *msg,
                       size_t n, const struct log_field *fields)
 {
-    char when[40];
-    timestamp(when);
-    void (*line)(struct buf *, const char *, enum log_level, const char *, size_t,
-                 const struct log_field *, size_t) =
-        log->format == LOG_FORMAT_JSON ? json_line : logfmt_line;
-    line(b, when, level, msg, n, fields, SIZE_MAX);
-    buf_putc(b, '\n');
-    if (b->failed) {
-        /* Somebody sent something long. The line matters more than its longest values: it may be
-         * the only trace of the request. An escaped byte takes six, keys and time take the rest. */
-        buf_clear(b);
-        line(b, when, level, msg, n, fields, LINE_MAX_BYTES / (8 * (n + 2)));
-        buf_putc(b, '\n');
-    }
+    struct log_common *common = common_ref(log);
+    struct log_line line = {.level = level, .msg = msg, .n = n, .fields = fields, .common = common};
+    (void)clock_gettime(CLOCK_REALTIME, &line.when);
+    log_line_make(b, log_format_of(log), &line);
+    log_common_unref(common);
 }
 
 /* ---- the memory between those who log and the thread that writes; all with the lock held ---- */
@@ -230,6 +191,8 @@ static uint64_t count_lines(const char *p, size_t n)
 static void destroy(struct log *log)
 {
     (void)pthread_mutex_destroy(&log->lock);
+    (void)pthread_mutex_destroy(&log->common_lock);
+    log_common_unref(log->common);
     (void)pthread_cond_destroy(&log->work);
     (void)pthread_cond_destroy(&log->idle);
     free(log->ring);
@@ -301,8 +264,9 @@ static void writer_start(struct log *log)
 struct log *log_new(int fd, enum log_format format, enum log_level level)
 {
     struct log *log = xcalloc(1, sizeof *log);
-    *log = (struct log){.fd = fd, .format = format, .level = level};
+    *log = (struct log){.fd = fd, .format = (int)format, .level = (int)level};
     CHECK(pthread_mutex_init(&log->lock, NULL) == 0);
+    CHECK(pthread_mutex_init(&log->common_lock, NULL) == 0);
     CHECK(pthread_cond_init(&log->work, NULL) == 0);
     pthread_condattr_t attr;
     (void)pthread_condattr_init(&attr);

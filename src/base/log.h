@@ -18,8 +18,9 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 /* TEXT: registry's text formatter as it writes to a file (time="..." level=info msg="..." k=v).
  * LOGSTASH: {"@timestamp","@version":"1","level","message","type":"berth",...}. COMBINED: for an
- * access log: the line is Apache's combined form, made by the engine from fields of these names:
- * peer, principal, method, target, proto, status, bytes, referer, agent. */
+ * access log: the line is Apache's combined form, made from fields of these names: peer, principal,
+ * method, target, proto, status, bytes, referer, agent; other fields are left out. A line without a
+ * method (log_write by somebody else, the report of lost lines) is a TEXT line. */
 enum log_format {
     LOG_FORMAT_LOGFMT,
     LOG_FORMAT_JSON,
@@ -48,8 +49,10 @@ struct log *log_new(int fd, enum log_format format, enum log_level level);
 /* Any thread: for lines from now on (a reload). */
 void log_set_level(struct log *log, enum log_level level);
 void log_set_format(struct log *log, enum log_format format);
-/* Fields that every line gets (registry's log.fields); copied. Before anybody logs, or in a reload.
- */
+enum log_format log_format_of(const struct log *log); /* any thread */
+/* Fields that every line but a combined one gets, behind its own (registry's log.fields); copied.
+ * Any thread. One whose key the line has already is left out; one of a name that the formats have
+ * themselves is called "fields.<name>", as logrus does. */
 void log_set_fields(struct log *log, size_t n, const struct log_field *fields);
 /* Nobody logs any more. Waits about a second for what has not been read yet; the rest is lost. A
  * thread that is stuck in a write is left behind with the memory: that is for the end of the

@@ -5,7 +5,8 @@
 
 #include "base/buf.h"
 #include "cli/command.h"
-#include "main/options.h"
+#include "cli/man.h"
+#include "main/config.h"
 
 #include "base/banned.h"
 
@@ -22,9 +23,35 @@ static int help_options(int argc, char **argv)
     struct buf b;
     buf_init(&b, (size_t)1 << 20);
     if (argc > 2 && strcmp(argv[2], "--markdown") == 0)
-        options_markdown(&b);
+        config_markdown(&b);
     else
-        options_text(&b);
+        config_help_text(&b);
+    return put(&b);
+}
+
+static int help_man(int argc, char **argv)
+{
+    struct buf b;
+    buf_init(&b, (size_t)1 << 20);
+    if (argc < 3) {
+        man_names(&b);
+    } else if (man_page(argv[2], &b)) {
+        fprintf(stderr, "berth: there is no page \"%s\"; `berth help man` lists them\n", argv[2]);
+        buf_release(&b);
+        return 2;
+    }
+    return put(&b);
+}
+
+static int help_completion(int argc, char **argv)
+{
+    struct buf b;
+    buf_init(&b, (size_t)1 << 20);
+    if (argc < 3 || completion(argv[2], &b)) {
+        fprintf(stderr, "berth: say for which shell: berth help completion bash|zsh|fish\n");
+        buf_release(&b);
+        return 2;
+    }
     return put(&b);
 }
 
@@ -33,6 +60,10 @@ static int run(int argc, char **argv)
     struct buf b;
     if (argc > 1 && strcmp(argv[1], "options") == 0)
         return help_options(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "man") == 0)
+        return help_man(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "completion") == 0)
+        return help_completion(argc, argv);
     buf_init(&b, (size_t)1 << 20);
     if (argc > 1) {
         bool itself = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0;
@@ -47,7 +78,7 @@ static int run(int argc, char **argv)
             buf_printf(&b, "\n%s\n", c->help);
         if (c == &command_serve) {
             buf_puts(&b, "\nOptions:\n");
-            options_text(&b);
+            config_help_text(&b);
         }
         return put(&b);
     }
@@ -60,5 +91,6 @@ static int run(int argc, char **argv)
     return put(&b);
 }
 
-const struct command command_help = {"help", "[COMMAND | options [--markdown]]",
-                                     "say what berth can do", NULL, run};
+const struct command command_help = {
+    "help", "[COMMAND | options [--markdown] | man [PAGE] | completion bash|zsh|fish]",
+    "say what berth can do", NULL, run};

@@ -8,98 +8,57 @@
 #include "base/util.h"
 #include "cli/command.h"
 #include "main/app.h"
+#include "main/logs.h"
 #include "os/fault.h"
 #include "os/signals.h"
+#include "remote/client.h"
 
 #include "base/banned.h"
 
 extern char **environ;
 
-struct warning {
-    const char *path;
-    struct log *log;
-};
-
-/* The file is read before the settings of the log are known: its warnings go to a log with the
- * defaults. */
-static void warn_key(void *arg, unsigned line, const char *key)
+/* What is said before the settings of the log are known goes to a log with the defaults. */
+static void say_notes(struct log *log, const struct config *c)
 {
-    struct warning *w = arg;
-    LOG(w->log, LOG_LEVEL_WARN, "this version does not know the key; it is ignored",
-        F_CSTR("file", w->path), F_INT("line", line), F_CSTR("key", key));
+    unsigned n;
+    const struct config_note *notes = config_notes(c, &n);
+    for (unsigned i = 0; i < n; i++)
+        LOG(log, notes[i].severity == CONFIG_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
+            notes[i].text, F_CSTR("where", notes[i].where), F_CSTR("key", notes[i].key));
 }
 
-static int flag(struct settings *s, const char *text, struct error *err)
+/* The file, the flags; -1 when there are two files. */
+static int read_arguments(int argc, char **argv, struct config_source *out, char **flags,
+                          struct error *err)
 {
-    struct slice value = slice_cstr(text + 2);
-    struct slice name = slice_cut(&value, '=');
-    const struct option *o = option_find(name);
-    if (!o)
-        return error_detail(err, ERR_BAD_REQUEST,
-                            "there is no option --%.*s; `berth help serve` lists them",
-                            SLICE_ARG(name));
-    if (!value.p && o->type == OPTION_BOOL)
-        value = SLICE_LIT("true");
-    if (!value.p)
-        return error_detail(err, ERR_BAD_REQUEST, "--%s needs a value: --%s=VALUE", o->name,
-                            o->name);
-    return settings_set(s, o, value, ORIGIN_FLAG, err);
-}
-
-static int configure(struct settings *s, int argc, char **argv, struct error *err)
-{
-    const char *file = NULL;
+    *out = (struct config_source){.environment = environ, .flags = flags};
     for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "--", 2) == 0)
-            continue;
-        if (file)
+        if (strcmp(argv[i], "--strict") == 0)
+            out->strict = true;
+        else if (strncmp(argv[i], "--", 2) == 0)
+            flags[out->n_flags++] = argv[i];
+        else if (out->file)
             return error_detail(err, ERR_BAD_REQUEST, "one configuration file at most: %s, %s",
-                                file, argv[i]);
-        file = argv[i];
+                                out->file, argv[i]);
+        else
+            out->file = argv[i];
     }
-    if (!file)
-        file = getenv("REGISTRY_CONFIGURATION_PATH");
-    if (file && *file) {
-        struct warning w = {.path = file,
-                            .log =
-                                log_new(STDERR_FILENO,
-                                        isatty(STDERR_FILENO) ? LOG_FORMAT_LOGFMT : LOG_FORMAT_JSON,
-                                        LOG_LEVEL_WARN)};
-        int failed = settings_file(s, file, warn_key, &w, err);
-        log_free(w.log);
-        if (failed)
-            return -1;
-    }
-    if (settings_environment(s, environ, err))
-        return -1;
-    for (int i = 1; i < argc; i++)
-        if (strncmp(argv[i], "--", 2) == 0 && flag(s, argv[i], err))
-            return -1;
+    const char *file = getenv("REGISTRY_CONFIGURATION_PATH");
+    if (!out->file && file && *file)
+        out->file = file;
     return 0;
-}
-
-static struct log *make_log(const struct settings *s, int fd, bool access)
-{
-    enum log_level level = LOG_LEVEL_INFO;
-    if (!access)
-        level = strcmp(s->log_level, "error") == 0   ? LOG_LEVEL_ERROR
-                : strcmp(s->log_level, "warn") == 0  ? LOG_LEVEL_WARN
-                : strcmp(s->log_level, "debug") == 0 ? LOG_LEVEL_DEBUG
-                                                     : LOG_LEVEL_INFO;
-    bool text =
-        strcmp(s->log_format, "text") == 0 || (strcmp(s->log_format, "auto") == 0 && isatty(fd));
-    return log_new(fd, text ? LOG_FORMAT_LOGFMT : LOG_FORMAT_JSON, level);
 }
 
 static bool is_loopback(const char *address)
 {
     return strncmp(address, "unix:", 5) == 0 || strncmp(address, "http://127.", 11) == 0 ||
-           strncmp(address, "http://[::1]:", 13) == 0;
+           strncmp(address, "http://[::1]:", 13) == 0 ||
+           strncmp(address, "https://127.", 12) == 0 || strncmp(address, "https://[::1]:", 14) == 0;
 }
 
 static void banner(const struct app *app)
 {
-    const char *address = app_address(app);
+    const char *address = app_address(app, 0);
     const char *host = strstr(address, "://") ? strstr(address, "://") + 3 : address;
     char reachable[128];
     /* What a client can write as a reference: no brackets. */
@@ -111,9 +70,9 @@ static void banner(const struct app *app)
         (void)snprintf(reachable, sizeof reachable, "127.0.0.1:%s", host + 8);
         host = reachable;
     }
-    printf("berth %s\n"
-           "listening: %s\n",
-           BERTH_VERSION, address);
+    printf("berth %s\n", BERTH_VERSION);
+    for (unsigned i = 0; app_address(app, i); i++)
+        printf("listening: %s\n", app_address(app, i));
     if (app_debug_address(app))
         printf("debug: %s\n", app_debug_address(app));
     printf("data: %s\n", app_directory(app));
@@ -142,11 +101,56 @@ static void tune_allocator(void)
     (void)mallopt(M_ARENA_MAX, 4);
 }
 
+static void warn_open(const struct app *app, const struct config *c, struct log *log)
+{
+    if (config_settings(c)->auth.kind != AUTH_NONE)
+        return;
+    for (unsigned i = 0; app_address(app, i); i++)
+        if (!is_loopback(app_address(app, i)))
+            LOG(log, LOG_LEVEL_WARN,
+                "anybody who reaches this address can pull, push, overwrite and delete everything: "
+                "no login is configured (auth.htpasswd, auth.token), and it is not a loopback "
+                "address",
+                F_CSTR("address", app_address(app, i)));
+}
+
+static int serve(const struct config_source *source)
+{
+    struct error err = {0};
+    struct config *c = NULL;
+    struct app *app = NULL;
+    struct logs logs;
+    if (config_load(source, &c, &err)) {
+        if (c) {
+            struct log *early =
+                log_new(STDERR_FILENO, isatty(STDERR_FILENO) ? LOG_FORMAT_LOGFMT : LOG_FORMAT_JSON,
+                        LOG_LEVEL_WARN);
+            say_notes(early, c);
+            log_free(early);
+        }
+        config_free(c);
+        (void)fail(&err);
+        return 2;
+    }
+    logs_init(&logs, config_settings(c));
+    say_notes(logs.app, c);
+    int status = app_new(source, c, &logs, &app, &err) ? fail(&err) : 0;
+    if (app) {
+        warn_open(app, c, logs.app);
+        banner(app);
+        if (app_run(app, &err))
+            status = fail(&err);
+        app_free(app);
+        LOG(logs.app, LOG_LEVEL_INFO, "stopped");
+    }
+    logs_release(&logs);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
-    struct settings s;
+    struct config_source source;
     struct error err = {0};
-    struct app *app = NULL;
     signals_block();
     tune_allocator();
     if (fault_configure(NULL)) {
@@ -155,41 +159,25 @@ static int run(int argc, char **argv)
             "berth: BERTH_FAULTS is set and not understood (or this build has no fault points)\n");
         return 2;
     }
-    settings_init(&s);
-    if (configure(&s, argc, argv, &err)) {
-        settings_release(&s);
+    client_global_init();
+    char **flags = xcalloc((size_t)argc + 1, sizeof *flags);
+    int status = 2;
+    if (read_arguments(argc, argv, &source, flags, &err))
         (void)fail(&err);
-        return 2;
-    }
-    struct log *log = make_log(&s, STDERR_FILENO, false);
-    struct log *access = s.accesslog_disabled ? NULL : make_log(&s, STDOUT_FILENO, true);
-    int status = app_new(&s, log, access, &app, &err) ? fail(&err) : 0;
-    if (app && !is_loopback(app_address(app)))
-        LOG(log, LOG_LEVEL_WARN,
-            "this address can be reached from other machines, and this version has no logins: "
-            "whoever reaches it may push and "
-            "delete",
-            F_CSTR("address", app_address(app)));
-    if (app) {
-        banner(app);
-        if (app_run(app, &err))
-            status = fail(&err);
-        app_free(app);
-        LOG(log, LOG_LEVEL_INFO, "stopped");
-    }
-    log_free(access);
-    log_free(log);
-    settings_release(&s);
+    else
+        status = serve(&source);
+    free(flags);
     return status;
 }
 
 const struct command command_serve = {
-    "serve", "[CONFIG] [--OPTION=VALUE...]", "serve the registry",
+    "serve", "[CONFIG] [--strict] [--OPTION=VALUE...]", "serve the registry",
     "Without a configuration it listens on 127.0.0.1:5000 and keeps its data in /var/lib/berth, or "
     "in the XDG data directory\n"
     "of a user who may not write there. CONFIG is a YAML file (registry's config.yml form); the "
     "environment (REGISTRY_HTTP_ADDR\n"
-    "for http.addr, and so on) wins over it, and flags win over both. SIGTERM finishes what runs "
-    "and stops; a second one stops\n"
-    "at once.",
+    "for http.addr, and so on) wins over it, and flags win over both; --strict refuses what it "
+    "does "
+    "not know. SIGHUP reads\n"
+    "everything again. SIGTERM finishes what runs and stops; a second one stops at once.",
     run};

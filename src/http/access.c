@@ -10,6 +10,8 @@
 
 #include "base/banned.h"
 
+enum { FIELDS_ALWAYS = 12, FIELDS_MAX = FIELDS_ALWAYS + 4 };
+
 static const char *const pool_names[POOL_COUNT] = {
     [POOL_LOOP] = "loop", [POOL_DB] = "db",     [POOL_WRITE] = "write", [POOL_IO] = "io",
     [POOL_AUTH] = "auth", [POOL_SLOW] = "slow", [POOL_JOBS] = "jobs",
@@ -50,6 +52,10 @@ void access_setup(struct http_server *s)
     m->rejected_max = rejected(ms, "reason=\"connections_max\"");
     m->rejected_ip = rejected(ms, "reason=\"connections_per_ip\"");
     m->rejected_fds = rejected(ms, "reason=\"descriptors\"");
+    m->proxy_untrusted = rejected(ms, "reason=\"proxy_untrusted\"");
+    m->proxy_header = rejected(ms, "reason=\"proxy_header\"");
+    m->handshake_failures = metrics_counter(ms, "berth_tls_handshake_failures_total",
+                                            "TLS connections that ended before a request.", "");
     m->rejected_pool = rejected(ms, "reason=\"pool_full\"");
     m->rejected_memory = rejected(ms, "reason=\"body_memory\"");
     m->send_faults = metrics_counter(ms, "berth_http_send_faults_total",
@@ -195,6 +201,18 @@ static struct slice or_dash(struct slice v)
     return v.n ? bounded(v) : SLICE_LIT("-");
 }
 
+/* As the client sent it, with the prefix that routes do not see. */
+static struct slice path_of(const struct http_head *h)
+{
+    struct slice target = h->target;
+    return slice_cut(&target, '?');
+}
+
+static const char *proto(const struct http_head *h)
+{
+    return h->minor ? "HTTP/1.1" : "HTTP/1.0";
+}
+
 /* What is our fault, whether or not there is an access log: one line to find it by. */
 static void log_fault(const struct stream *s)
 {
@@ -211,8 +229,57 @@ static void log_fault(const struct stream *s)
         metric_add(s->l->server->m.send_faults, 1);
     LOG(s->l->server->config.log, s->busy ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "request failed",
         F_STR("id", r->id), F_STR("method", or_dash(r->head->method_text)),
-        F_STR("path", or_dash(r->head->path)), F_INT("status", status),
+        F_STR("path", or_dash(path_of(r->head))), F_INT("status", status),
         F_STR("cause", or_dash(r->log_detail)));
+}
+
+/* Apache's combined form; base/log.h names the fields. */
+static void log_combined(const struct stream *s, struct log *log)
+{
+    const struct request *r = &s->r;
+    const struct http_head *h = r->head;
+    LOG(log, LOG_LEVEL_INFO, "request", F_STR("peer", r->peer),
+        F_STR("principal", bounded(r->principal)), F_STR("method", or_dash(h->method_text)),
+        F_STR("target", or_dash(access_target(r->arena, h->target))), F_CSTR("proto", proto(h)),
+        F_INT("status", final_status(s)), F_INT("bytes", s->send.sent),
+        F_STR("referer", bounded(http_field_get(h, "referer"))),
+        F_STR("agent", bounded(http_field_get(h, "user-agent"))));
+}
+
+static void log_fields(const struct stream *s, struct log *log, uint64_t ns)
+{
+    const struct request *r = &s->r;
+    const struct http_head *h = r->head;
+    char ms[32];
+    (void)snprintf(ms, sizeof ms, "%.3f", (double)ns / 1e6);
+    struct slice cause = r->log_detail;
+    if (s->broken && !s->fault)
+        cause = SLICE_LIT("the client left while the response was being sent");
+    struct log_field fields[FIELDS_MAX] = {
+        F_STR("id", r->id),
+        F_STR("peer", r->peer),
+        F_STR("method", or_dash(h->method_text)),
+        /* Without the query: it may hold upload states and other things that are not for logs. */
+        F_STR("path", or_dash(path_of(h))),
+        F_CSTR("proto", proto(h)),
+        F_INT("status", final_status(s)),
+        F_INT("bytes", s->send.sent),
+        F_INT("received", s->body.wire),
+        F_CSTR("ms", ms),
+        F_CSTR("route", handler_name(s)),
+        F_STR("agent", bounded(http_field_get(h, "user-agent"))),
+        F_STR("principal", bounded(r->principal)),
+    };
+    size_t n = FIELDS_ALWAYS;
+    if (!slice_eq(r->socket_peer, r->peer))
+        fields[n++] = F_STR("socket_peer", r->socket_peer);
+    if (s->tls.n)
+        fields[n++] = F_STR("tls", s->tls);
+    if (r->tls_client.n)
+        fields[n++] = F_STR("tls_client", bounded(r->tls_client));
+    if (cause.n)
+        fields[n++] = F_STR("cause", bounded(cause));
+    log_write(log, LOG_LEVEL_INFO, "request", n, fields);
 }
 
 void access_end(struct stream *s)
@@ -223,31 +290,8 @@ void access_end(struct stream *s)
     struct log *log = s->l->server->config.access_log;
     if (!log_enabled(log, LOG_LEVEL_INFO))
         return;
-    const struct request *r = &s->r;
-    const struct http_head *h = r->head;
-    char ms[32];
-    (void)snprintf(ms, sizeof ms, "%.3f", (double)ns / 1e6);
-    struct slice cause = r->log_detail;
-    if (s->broken && !s->fault)
-        cause = SLICE_LIT("the client left while the response was being sent");
-    struct log_field fields[] = {
-        F_STR("id", r->id),
-        F_STR("peer", r->peer),
-        F_STR("method", or_dash(h->method_text)),
-        /* Without the query: it may hold upload states and other things that are not for logs. */
-        F_STR("path", or_dash(h->path)),
-        F_CSTR("proto", h->minor ? "HTTP/1.1" : "HTTP/1.0"),
-        F_INT("status", final_status(s)),
-        F_INT("bytes", s->send.sent),
-        F_INT("received", s->body.wire),
-        F_CSTR("ms", ms),
-        F_CSTR("route", handler_name(s)),
-        F_STR("agent", bounded(http_field_get(h, "user-agent"))),
-        F_STR("principal", bounded(r->principal)),
-        F_STR("cause", bounded(cause)),
-    };
-    size_t n = ARRAY_LEN(fields);
-    if (cause.n == 0)
-        n--;
-    log_write(log, LOG_LEVEL_INFO, "request", n, fields);
+    if (log_format_of(log) == LOG_FORMAT_COMBINED)
+        log_combined(s, log);
+    else
+        log_fields(s, log, ns);
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -270,6 +271,34 @@ int address_prepare(int fd, struct error *err)
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
         return error_sys(err, errno, "adopt descriptor %d", fd);
     set_tcp_options(fd);
+    return 0;
+}
+
+int address_of_socket(int fd, char **out, struct error *err)
+{
+    static const char prefix[] = "unix:";
+    struct address a = {.n = sizeof a.ss};
+    if (getsockname(fd, (struct sockaddr *)&a.ss, &a.n))
+        return error_sys(err, errno, "ask for the address of descriptor %d", fd);
+    if (a.ss.ss_family == AF_INET || a.ss.ss_family == AF_INET6) {
+        *out = address_text(&a);
+        return 0;
+    }
+    struct sockaddr_un un = {0};
+    if (a.ss.ss_family != AF_UNIX || a.n > sizeof un)
+        return error_detail(err, ERR_BAD_REQUEST,
+                            "descriptor %d is neither a TCP nor a Unix socket", fd);
+    memcpy(&un, &a.ss, a.n);
+    size_t n = a.n - offsetof(struct sockaddr_un, sun_path);
+    bool abstract = n > 0 && un.sun_path[0] == '\0';
+    if (abstract)
+        un.sun_path[0] = '@';
+    else
+        n = strnlen(un.sun_path, n);
+    char *text = xcalloc(1, sizeof prefix + n);
+    memcpy(text, prefix, sizeof prefix - 1);
+    memcpy(text + sizeof prefix - 1, un.sun_path, n);
+    *out = text;
     return 0;
 }
 

@@ -26,6 +26,9 @@ int address_listen_tcp(struct address *a, bool first, struct error *err);
 int address_listen_unix(const char *path, struct error *err);
 /* Makes an adopted listening socket like one of ours. */
 int address_prepare(int fd, struct error *err);
+/* Where a listening socket of somebody else's is bound: as address_text, or "unix:/path"
+ * ("unix:@name" for an abstract one). *out is the caller's. */
+int address_of_socket(int fd, char **out, struct error *err);
 char *address_text(const struct address *a); /* the caller's; "127.0.0.1:5000" */
 /* Text and key of a peer; "unix" and zeros for what is not IP. */
 void address_peer(const struct sockaddr_storage *ss, struct ip_key *ip, char text[ADDRESS_TEXT]);

@@ -20,12 +20,15 @@ enum { SPARE_SMALL = 64, SPARE_LARGE = 4, KEEP_FIRST = 16 * 1024 };
 
 static struct upbuf *upbuf_get(struct http_loop *l, size_t cap)
 {
-    const struct http_limits *lim = &l->server->config.limits;
+    const struct http_limits *lim = &l->limits;
     struct upbuf *b = NULL;
     /* Large buffers make a few uploads fast; many uploads at once have to do with small ones. */
-    if (cap > lim->buffer_min &&
-        (l->upload_bytes + cap > UPLOAD_BUDGET || !memory_take(&l->server->memory, cap)))
+    bool counted = cap > lim->buffer_min;
+    if (counted &&
+        (l->upload_bytes + cap > UPLOAD_BUDGET || !memory_take(&l->server->memory, cap))) {
+        counted = false;
         cap = lim->buffer_min;
+    }
     if (cap == lim->buffer_min && l->small) {
         b = l->small;
         l->small = b->next;
@@ -37,7 +40,7 @@ static struct upbuf *upbuf_get(struct http_loop *l, size_t cap)
     } else {
         b = malloc(sizeof *b + cap);
         if (!b) {
-            if (cap > lim->buffer_min)
+            if (counted)
                 memory_give(&l->server->memory, cap);
             return NULL;
         }
@@ -45,6 +48,7 @@ static struct upbuf *upbuf_get(struct http_loop *l, size_t cap)
     b->next = NULL;
     b->n = 0;
     b->cap = cap;
+    b->counted = counted;
     l->upload_bytes += cap;
     return b;
 }
@@ -53,9 +57,9 @@ static void upbuf_put(struct http_loop *l, struct upbuf *b)
 {
     if (!b)
         return;
-    const struct http_limits *lim = &l->server->config.limits;
+    const struct http_limits *lim = &l->limits;
     l->upload_bytes -= b->cap;
-    if (b->cap > lim->buffer_min)
+    if (b->counted)
         memory_give(&l->server->memory, b->cap);
     if (b->cap == lim->buffer_min && l->n_small < SPARE_SMALL) {
         b->next = l->small;
@@ -91,7 +95,7 @@ void upbufs_release(struct http_loop *l)
 
 static const struct http_limits *limits_of(const struct stream *s)
 {
-    return &s->l->server->config.limits;
+    return &s->l->limits;
 }
 
 static void job_back(struct task *t);

@@ -11,7 +11,8 @@
 void conn_enter(struct conn *c)
 {
     CHECK(c->magic == CONN_MAGIC);
-    c->depth++;
+    if (c->depth++ == 0)
+        live_check(c->l);
 }
 
 static void conn_free(struct conn *c)
@@ -27,17 +28,65 @@ static void conn_free(struct conn *c)
     if (c->site->site->drains)
         l->n_draining--;
     c->magic = 0;
+    conn_open_release(c);
     free(c);
     http_loop_quiet(l);
+}
+
+static bool wants_write(const struct conn *c)
+{
+    return c->top->ops->wants_write && c->top->ops->wants_write(c->top);
+}
+
+/* What the codec wants, and what the filters want besides. A filter that can neither read nor write
+ * until there is room for its output waits for that alone: input would be reported in every turn.
+ */
+static void update_interest(struct conn *c)
+{
+    unsigned wanted = c->interest;
+    if (wants_write(c)) {
+        wanted |= LOOP_WRITE;
+        if (c->starved)
+            wanted &= ~(unsigned)LOOP_READ;
+    }
+    loop_mod(c->l->loop, &c->io, wanted);
+}
+
+/* A filter has something for the codec that epoll does not tell of. */
+static bool can_pump(const struct conn *c)
+{
+    return !c->closed && c->phase == CONN_OPEN && !c->starved && (c->interest & LOOP_READ) &&
+           c->top->ops->pending(c->top) > 0;
+}
+
+static void post_again(struct conn *c)
+{
+    if (c->posted)
+        return;
+    c->posted = true;
+    loop_post(c->l->loop, &c->again);
 }
 
 void conn_leave(struct conn *c)
 {
     CHECK(c->depth > 0);
-    if (c->depth == 1 && !c->closed)
-        c->codec->settle(c);
+    if (c->depth == 1 && !c->closed) {
+        if (c->phase == CONN_OPEN)
+            c->codec->settle(c);
+        if (c->tls) {
+            update_interest(c);
+            if (can_pump(c))
+                post_again(c);
+        }
+    }
     if (--c->depth == 0 && c->closed && !c->posted)
         conn_free(c);
+}
+
+static void pump(struct conn *c)
+{
+    for (int turn = PUMP_TURN; turn > 0 && can_pump(c); turn--)
+        c->codec->readable(c);
 }
 
 static void again_due(struct task *t)
@@ -45,18 +94,18 @@ static void again_due(struct task *t)
     struct conn *c = CONTAINER_OF(t, struct conn, again);
     conn_enter(c);
     c->posted = false;
-    if (!c->closed)
+    if (!c->closed && c->again_codec) {
+        c->again_codec = false;
         c->codec->again(c);
+    }
+    pump(c);
     conn_leave(c);
 }
 
 void conn_again(struct conn *c)
 {
-    if (c->posted)
-        return;
-    c->posted = true;
-    c->again.fn = again_due;
-    loop_post(c->l->loop, &c->again);
+    c->again_codec = true;
+    post_again(c);
 }
 
 struct admission *conn_admission(struct http_server *s, struct site_state *site)
@@ -70,29 +119,42 @@ void conn_close(struct conn *c)
         return;
     CHECK(c->depth > 0);
     c->closed = true;
-    c->codec->gone(c); /* first, so that a step knows no later than the peer */
+    if (c->phase == CONN_OPEN)
+        c->codec->gone(c); /* first, so that a step knows no later than the peer */
     timer_clear(c->l->loop, &c->timer);
     loop_del(c->l->loop, &c->io);
     c->top->ops->close(c->top);
-    admission_leave(conn_admission(c->l->server, c->site), c->unix_peer ? NULL : &c->ip);
+    admission_leave(conn_admission(c->l->server, c->site), c->ip_counted ? &c->ip : NULL);
     if (c->l->server->m.connections)
         metric_add(c->l->server->m.connections, -1);
+}
+
+static void open_event(struct conn *c, unsigned ready)
+{
+    if (ready & LOOP_READ)
+        c->codec->readable(c);
+    else if (ready & LOOP_HANGUP)
+        conn_close(c);
+    pump(c);
+    if (c->closed || !(ready & LOOP_WRITE))
+        return;
+    if (conn_flush(c) < 0)
+        conn_close(c);
+    else
+        c->codec->writable(c);
 }
 
 static void conn_event(struct loop_io *io, unsigned ready)
 {
     struct conn *c = CONTAINER_OF(io, struct conn, io);
     conn_enter(c);
-    if (ready & LOOP_READ) {
-        c->codec->readable(c);
-        /* What a filter has taken from the socket already, epoll does not tell of. */
-        while (!c->closed && (c->io.events & LOOP_READ) && c->top->ops->pending(c->top) > 0)
-            c->codec->readable(c);
-    } else if (ready & LOOP_HANGUP) {
+    c->starved = false;
+    if (c->phase == CONN_OPEN)
+        open_event(c, ready);
+    else if (ready & (LOOP_READ | LOOP_WRITE))
+        conn_open_event(c);
+    else
         conn_close(c);
-    }
-    if (!c->closed && (ready & LOOP_WRITE))
-        c->codec->writable(c);
     conn_leave(c);
 }
 
@@ -104,7 +166,10 @@ static void conn_timeout(struct timer *t)
         return;
     conn_enter(c);
     c->timing = TIMER_NONE;
-    c->codec->timeout(c, kind);
+    if (c->phase == CONN_OPEN)
+        c->codec->timeout(c, kind);
+    else
+        conn_open_timeout(c);
     conn_leave(c);
 }
 
@@ -117,13 +182,15 @@ void conn_timer(struct conn *c, int kind, uint64_t ms)
 
 void conn_interest(struct conn *c, unsigned interest)
 {
-    if (!c->closed)
+    c->interest = interest;
+    if (!c->closed && !c->tls) /* of TLS conn_leave does it, once for the whole entry */
         loop_mod(c->l->loop, &c->io, interest);
 }
 
 ssize_t conn_read(struct conn *c, void *p, size_t n)
 {
     ssize_t got = c->top->ops->recv(c->top, p, n);
+    c->starved = got == FILTER_AGAIN;
     if (got > 0 && c->l->server->m.received)
         metric_add(c->l->server->m.received, got);
     return got;
@@ -137,23 +204,47 @@ ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n, bool more)
     return put;
 }
 
-bool conn_new(struct http_loop *l, int fd, struct site_state *site, const char *peer,
-              const struct ip_key *ip, bool unix_peer)
+int conn_flush(struct conn *c)
 {
+    return c->top->ops->flush ? c->top->ops->flush(c->top) : 1;
+}
+
+void conn_opened(struct conn *c)
+{
+    c->codec->open(c);
+    if (c->tls)
+        pump(c); /* the first request may have come with the end of the handshake */
+}
+
+void conn_drain(struct conn *c)
+{
+    if (c->phase == CONN_OPEN)
+        c->codec->drain(c);
+    else /* it has not had its chance yet */
+        conn_timer(c, TIMER_HEAD, MIN(c->l->limits.head_timeout_ms, (uint64_t)DRAIN_GRACE_MS));
+}
+
+bool conn_new(const struct acceptor *a, const struct accepted *in)
+{
+    struct http_loop *l = a->l;
     struct conn *c = xcalloc(1, sizeof *c);
     c->magic = CONN_MAGIC;
     c->l = l;
-    c->site = site;
+    c->site = a->site;
     c->codec = &h1_codec;
-    c->unix_peer = unix_peer;
-    c->ip = *ip;
-    size_t n = strnlen(peer, sizeof c->peer - 1);
-    memcpy(c->peer, peer, n);
-    filter_plain_init(&c->plain, fd);
+    c->ip_counted = in->ip_counted;
+    c->trusted = in->trusted;
+    c->ip = in->ip;
+    memcpy(c->peer, in->peer, sizeof c->peer);
+    memcpy(c->socket_peer, in->peer, sizeof c->socket_peer);
+    filter_plain_init(&c->plain, in->fd);
     c->top = &c->plain.filter;
-    c->io.fd = fd;
+    c->phase = a->proxy_protocol ? CONN_PROXY : CONN_OPEN;
+    c->io.fd = in->fd;
     c->io.fn = conn_event;
     c->timer.fn = conn_timeout;
+    c->again.fn = again_due;
+    c->interest = LOOP_READ;
     struct error err;
     if (loop_add(l->loop, &c->io, LOOP_READ, &err)) {
         c->top->ops->close(c->top);
@@ -165,10 +256,10 @@ bool conn_new(struct http_loop *l, int fd, struct site_state *site, const char *
         c->next->prev = c;
     l->conns = c;
     l->n_conns++;
-    if (site->site->drains)
+    if (a->site->site->drains)
         l->n_draining++;
     conn_enter(c);
-    c->codec->open(c);
+    conn_open(c, a->tls);
     conn_leave(c); /* c may be gone */
     return true;
 }

@@ -15,8 +15,10 @@
 #include <stdatomic.h>
 
 #include "base/metrics.h"
+#include "http/address_int.h"
 #include "http/chunked.h"
 #include "http/filter_plain.h"
+#include "http/filter_tls.h"
 #include "http/limits_int.h"
 #include "http/request.h"
 #include "http/server.h"
@@ -26,6 +28,7 @@ enum {
     REQUEST_MAGIC = 0x52455131,
     CONN_MAGIC = 0x434f4e31,
     SCRATCH_BYTES = 64 * 1024, /* a loop's read buffer, shared by its connections */
+    COPY_BYTES = 256 * 1024,   /* of a file that a filter has to see, at once */
     INPUT_FIRST = 8 * 1024,    /* read at once while a head is expected */
     INPUT_MAX = HTTP_HEAD_MAX + 1024,
     ARENA_FIRST = 7 * 1024,
@@ -40,6 +43,9 @@ enum {
     ACCEPT_TURN_SHARED = 4,           /* from a socket that all loops share */
     STATUS_SLOTS = 48,                /* known status codes, and one for the rest */
     ID_MAX = 64,
+    ID_MADE = 24,
+    PUMP_TURN = 16,        /* reads of what a filter holds, before others have their turn */
+    DRAIN_GRACE_MS = 1000, /* for a connection that has not asked for anything yet */
     HTTP_LOOPS_MAX = 256,
     LOGGED_MAX = 1024 /* bytes of a path or agent in the access log */
 };
@@ -61,6 +67,8 @@ struct route_metrics {
 struct engine_metrics { /* NULL without config.metrics */
     struct metric *connections, *connections_total;
     struct metric *rejected_max, *rejected_ip, *rejected_fds, *rejected_pool, *rejected_memory;
+    struct metric *proxy_untrusted, *proxy_header;
+    struct metric *handshake_failures;
     struct metric *send_faults;
     struct metric *sent, *received;
 };
@@ -70,6 +78,23 @@ struct site_state {
     const struct http_site *site;
     struct admission own;       /* with site->connections_max */
     struct route_metrics *rows; /* site->n + 1, the last for no route; NULL when not counted */
+};
+
+/* What can be replaced while the server runs (live.c). */
+struct header_set { /* immutable; any thread */
+    atomic_uint refs;
+    bool nosniff, api_version, retry_after; /* there is one of this name, instead of ours */
+    bool others;                            /* and names that only a handler sets */
+    unsigned n;
+    struct slice raw; /* all lines, each with its CRLF */
+    struct slice names[];
+};
+
+struct live {
+    pthread_mutex_t mutex;
+    atomic_uint version;
+    struct http_limits limits;
+    struct header_set *headers; /* NULL for none; one reference */
 };
 
 /* A listening socket on one loop. */
@@ -82,6 +107,8 @@ struct acceptor {
     struct loop_io io;
     struct timer pause;       /* no descriptors: try again later */
     struct shared_fd *shared; /* the descriptor is every loop's; NULL: this loop's own */
+    struct tls_server *tls;   /* borrowed; NULL: plain */
+    bool proxy_protocol;
 };
 
 struct http_server {
@@ -90,6 +117,7 @@ struct http_server {
     unsigned n_loops;
     struct admission admission; /* any thread */
     struct memory memory;       /* any thread */
+    struct live live;           /* any thread */
     struct engine_metrics m;
     struct site_state *sites;
     struct shared_fd *shared;
@@ -100,6 +128,7 @@ struct http_server {
 struct upbuf { /* a buffer of an upload */
     struct upbuf *next;
     size_t n, cap;
+    bool counted; /* in the server's memory */
     char p[];
 };
 
@@ -109,6 +138,9 @@ struct http_loop {
     unsigned index;
     pthread_t thread;
     void *local;
+    unsigned live_version;
+    struct http_limits limits;  /* those in force here */
+    struct header_set *headers; /* a reference; or NULL */
     struct acceptor *acceptors;
     struct conn *conns; /* all, doubly linked */
     unsigned n_conns, n_streams;
@@ -117,6 +149,7 @@ struct http_loop {
     struct task drain_task, stop_task;
     int reserve; /* a descriptor to give up when there are none left */
     char *scratch;
+    char *copy; /* COPY_BYTES, from the first file on that needs it */
     struct arena *arenas[ARENAS_KEPT];
     unsigned n_arenas;
     struct upbuf *small, *large; /* spare upload buffers of buffer_min and buffer_max */
@@ -172,6 +205,9 @@ struct h1 {
 
 enum { TIMER_NONE, TIMER_IDLE, TIMER_HEAD, TIMER_READ, TIMER_WRITE, TIMER_LINGER };
 
+/* What a connection begins with, before the codec has it. */
+enum conn_phase { CONN_PROXY, CONN_TLS, CONN_OPEN };
+
 struct conn {
     unsigned magic;
     unsigned depth; /* entries on the stack */
@@ -181,17 +217,27 @@ struct conn {
     struct conn *prev, *next;
     struct filter *top;
     struct filter_plain plain;
+    struct filter_tls *tls; /* NULL: plain; freed when the filters are closed */
+    enum conn_phase phase;
+    struct proxy_input *proxy; /* of a PROXY header that has not come whole; or NULL */
     struct loop_io io;
+    unsigned interest;  /* the codec's; the filters may need another for a while */
     struct timer timer; /* one for all; `timing` says what for. Never cleared, to cost nothing */
     int timing;
-    bool closed, eof, secure, unix_peer;
-    bool served; /* at least one request */
-    bool posted; /* `again` is in the mailbox, so the struct has to stay */
+    bool closed, eof;
+    bool secure;      /* TLS, here or at a proxy that says so by the PROXY protocol */
+    bool trusted;     /* the peer's forwarding fields are believed */
+    bool ip_counted;  /* `ip` is in the admission's table */
+    bool starved;     /* the filters had nothing when they were last asked */
+    bool served;      /* at least one request */
+    bool again_codec; /* conn_again was asked for by the codec */
+    bool posted;      /* `again` is in the mailbox, so the struct has to stay */
     struct task again;
     size_t queued; /* when the write timer was set */
     struct ip_key ip;
     struct h1 h1;
-    char peer[56];
+    char peer[ADDRESS_TEXT];        /* the client's, as far as the connection tells */
+    char socket_peer[ADDRESS_TEXT]; /* the other end of the socket: a proxy's, maybe */
 };
 
 enum body_mode { BODY_IDLE, BODY_DROP, BODY_KEEP, BODY_SINK };
@@ -231,6 +277,8 @@ struct stream {
     struct conn *conn; /* NULL once the connection let go */
     struct site_state *site;
     struct route_metrics *rows;
+    struct header_set *headers; /* to be added to the response: a reference; or NULL */
+    struct slice tls;           /* version, for the log; empty when plain */
     enum phase phase;
     unsigned out; /* tasks in pools or in the mailbox: then r belongs to a worker */
     bool gone;    /* the client left */
@@ -258,6 +306,7 @@ static inline struct stream *stream_of(struct request *r)
 struct arena *http_loop_arena(struct http_loop *l);
 void http_loop_arena_back(struct http_loop *l, struct arena *a);
 const char *http_loop_date(struct http_loop *l);
+void http_loop_id(struct http_loop *l, char out[ID_MADE]); /* a new request id, without a NUL */
 /* From a worker: gives a task back. The loop may be done with the task, and even with its work,
  * before loop_post returns; the count keeps the loop's memory until then. */
 static inline void http_loop_post(struct http_loop *l, struct task *t)
@@ -276,9 +325,28 @@ void acceptors_start(struct http_loop *l);
 void acceptors_stop(struct http_loop *l, bool all);
 void listener_release(struct http_server *s);
 
+/* live.c */
+void live_init(struct http_server *s);
+void live_release(struct http_server *s);
+void live_loop_release(struct http_loop *l);
+void live_refresh(struct http_loop *l); /* takes over what is new */
+static inline void live_check(struct http_loop *l)
+{
+    if (atomic_load_explicit(&l->server->live.version, memory_order_relaxed) != l->live_version)
+        live_refresh(l);
+}
+struct header_set *header_set_ref(struct header_set *h); /* NULL is fine */
+void header_set_unref(struct header_set *h);             /* NULL is fine */
+bool header_set_has(const struct header_set *h, struct slice name);
+
 /* conn.c */
-bool conn_new(struct http_loop *l, int fd, struct site_state *site, const char *peer,
-              const struct ip_key *ip, bool unix_peer);
+struct accepted { /* a connection that may be served */
+    int fd;
+    bool ip_counted, trusted;
+    struct ip_key ip;
+    char peer[ADDRESS_TEXT];
+};
+bool conn_new(const struct acceptor *a, const struct accepted *in);
 struct admission *conn_admission(struct http_server *s, struct site_state *site);
 void conn_enter(struct conn *c);
 void conn_leave(struct conn *c);
@@ -286,6 +354,11 @@ void conn_leave(struct conn *c);
 void conn_close(struct conn *c);
 /* Calls codec->again in the next turn, when other connections had theirs. */
 void conn_again(struct conn *c);
+/* The first phases are over: the codec has it. */
+void conn_opened(struct conn *c);
+void conn_drain(struct conn *c);
+/* 1: all that was taken is in the socket; 0: not yet, LOOP_WRITE tells; -1: broken. */
+int conn_flush(struct conn *c);
 ssize_t conn_read(struct conn *c, void *p, size_t n);
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n, bool more);
 void conn_interest(struct conn *c, unsigned interest);
@@ -294,6 +367,12 @@ static inline bool conn_draining(const struct conn *c)
 {
     return c->l->stopping || (c->l->draining && c->site->site->drains);
 }
+
+/* conn_open.c: what comes before the first request: the PROXY header, the TLS handshake. */
+void conn_open(struct conn *c, struct tls_server *tls);
+void conn_open_event(struct conn *c);
+void conn_open_timeout(struct conn *c);
+void conn_open_release(struct conn *c);
 
 /* stream.c */
 /* A request with its head, which is copied; NULL for one that could not be parsed (the head is then
@@ -333,6 +412,9 @@ const char *status_line(int status); /* "HTTP/1.1 200 OK\r\n" or NULL */
 unsigned status_slot(int status);    /* below STATUS_SLOTS */
 void response_release(struct request *r);
 bool response_has(const struct request *r, const char *name);
+
+/* access_target.c: a request target for a log, secrets in its query masked; in the arena. */
+struct slice access_target(struct arena *a, struct slice target);
 
 /* access.c */
 void access_setup(struct http_server *s);

@@ -13,7 +13,6 @@
 
 enum {
     INPUT_MIN = 1024,
-    DRAIN_GRACE_MS = 1000,
     DROP_MS = 10 * 1000, /* for what is left of a body after its answer, in all */
     HEADS_TURN = 64,     /* requests of a connection before others have their turn */
     LINE_KEPT = 1024     /* of a request line that has no end */
@@ -174,7 +173,7 @@ static bool advance_head(struct conn *c)
     }
     if (h->state == H1_IDLE) {
         h->state = H1_HEAD;
-        conn_timer(c, TIMER_HEAD, c->l->server->config.limits.head_timeout_ms);
+        conn_timer(c, TIMER_HEAD, c->l->limits.head_timeout_ms);
     }
     return false;
 }
@@ -188,7 +187,7 @@ void h1_idle(struct conn *c)
         conn_close(c);
         return;
     }
-    conn_timer(c, TIMER_IDLE, c->l->server->config.limits.idle_timeout_ms);
+    conn_timer(c, TIMER_IDLE, c->l->limits.idle_timeout_ms);
     conn_interest(c, c->eof ? 0 : LOOP_READ);
 }
 
@@ -246,13 +245,12 @@ void h1_run(struct conn *c)
 /* It may send what it came with, but not hold a drain up. */
 static void grace(struct conn *c)
 {
-    conn_timer(c, TIMER_IDLE,
-               MIN(c->l->server->config.limits.idle_timeout_ms, (uint64_t)DRAIN_GRACE_MS));
+    conn_timer(c, TIMER_IDLE, MIN(c->l->limits.idle_timeout_ms, (uint64_t)DRAIN_GRACE_MS));
 }
 
 static void h1_open(struct conn *c)
 {
-    conn_timer(c, TIMER_IDLE, c->l->server->config.limits.idle_timeout_ms);
+    conn_timer(c, TIMER_IDLE, c->l->limits.idle_timeout_ms);
     if (conn_draining(c)) /* taken from the queue of a listener that is being closed */
         grace(c);
 }
@@ -269,7 +267,7 @@ static bool read_ahead(struct conn *c)
     if (got == 0)
         c->eof = true;
     if (got == 0 || got == FILL_FULL)
-        conn_interest(c, c->io.events & ~(unsigned)LOOP_READ);
+        conn_interest(c, c->interest & ~(unsigned)LOOP_READ);
     return true;
 }
 
@@ -288,7 +286,7 @@ static void h1_readable(struct conn *c)
         else if (h->wants)
             h1_read_body(c);
         else /* not wanted, or not now */
-            conn_interest(c, c->io.events & ~(unsigned)LOOP_READ);
+            conn_interest(c, c->interest & ~(unsigned)LOOP_READ);
         break;
     case H1_DRAIN:
     case H1_LINGER:
@@ -308,9 +306,14 @@ static bool flush_interim(struct conn *c)
         h->interim = slice_from(h->interim, (size_t)put);
     else if (put == FILTER_ERROR)
         conn_close(c);
-    if (h->interim.n)
-        conn_interest(c, c->io.events | LOOP_WRITE);
-    return h->interim.n == 0;
+    if (c->closed)
+        return false;
+    int out = h->interim.n ? 0 : conn_flush(c);
+    if (out < 0)
+        conn_close(c);
+    else if (out == 0)
+        conn_interest(c, c->interest | LOOP_WRITE);
+    return out > 0;
 }
 
 static void h1_sent(struct conn *c)
@@ -327,8 +330,7 @@ static void h1_sent(struct conn *c)
     } else if (h->body_left) {
         h->state = H1_DRAIN;
         h->dropped = 0;
-        conn_timer(c, TIMER_LINGER,
-                   MIN(c->l->server->config.limits.read_stall_ms, (uint64_t)DROP_MS));
+        conn_timer(c, TIMER_LINGER, MIN(c->l->limits.read_stall_ms, (uint64_t)DROP_MS));
         conn_interest(c, LOOP_READ);
     } else {
         h1_idle(c);
@@ -339,7 +341,7 @@ static void h1_sent(struct conn *c)
 static void write_timer(struct conn *c)
 {
     c->queued = c->top->ops->queued(c->top);
-    conn_timer(c, TIMER_WRITE, c->l->server->config.limits.write_stall_ms);
+    conn_timer(c, TIMER_WRITE, c->l->limits.write_stall_ms);
 }
 
 static void h1_send(struct conn *c)
@@ -350,8 +352,6 @@ static void h1_send(struct conn *c)
             write_timer(c);
         return;
     }
-    if (s->r.resp.kind == RESPONSE_FILE && !c->top->ops->sendfile)
-        h1_settle(c); /* the file goes through the scratch, where the input may be */
     switch (send_more(s)) {
     case SEND_DONE:
         h1_sent(c);
@@ -359,7 +359,7 @@ static void h1_send(struct conn *c)
     case SEND_BLOCKED:
     case SEND_YIELD:
         write_timer(c);
-        conn_interest(c, c->io.events | LOOP_WRITE);
+        conn_interest(c, c->interest | LOOP_WRITE);
         break;
     case SEND_FAILED:
         conn_close(c);
@@ -373,19 +373,19 @@ static void h1_writable(struct conn *c)
     if (h->stream && h->stream->phase == PHASE_RESPOND)
         h1_send(c);
     else if (flush_interim(c))
-        conn_interest(c, c->io.events & ~(unsigned)LOOP_WRITE);
+        conn_interest(c, c->interest & ~(unsigned)LOOP_WRITE);
 }
 
 static void body_timer(struct conn *c)
 {
     c->h1.arrived = 0;
-    conn_timer(c, TIMER_READ, c->l->server->config.limits.read_stall_ms);
+    conn_timer(c, TIMER_READ, c->l->limits.read_stall_ms);
 }
 
 /* Since the timer was set. The time in which we did not want anything is not in it. */
 static bool body_moves(const struct conn *c)
 {
-    const struct http_limits *lim = &c->l->server->config.limits;
+    const struct http_limits *lim = &c->l->limits;
     uint64_t arrived = c->h1.arrived;
     return arrived > 0 && arrived * 1000 / MAX(lim->read_stall_ms, 1) >= lim->read_min_rate;
 }
@@ -447,8 +447,7 @@ static void h1_respond(struct stream *s)
     if (h->reject || s->r.resp.close || conn_draining(c))
         close = true;
     /* Without a 100 the client may send the body or not: nobody can tell what comes next. */
-    if (h->body_left &&
-        (h->expect || (!h->chunked && h->left > c->l->server->config.limits.drain_bytes)))
+    if (h->body_left && (h->expect || (!h->chunked && h->left > c->l->limits.drain_bytes)))
         close = true;
     h->close = close;
     conn_timer(c, TIMER_NONE, 0);
@@ -471,7 +470,7 @@ static void h1_want_body(struct stream *s)
         }
     }
     body_timer(c);
-    conn_interest(c, c->io.events | LOOP_READ);
+    conn_interest(c, c->interest | LOOP_READ);
     h1_run(c);
 }
 

@@ -118,7 +118,7 @@ static void read_body(struct conn *c)
         if (answered(h, s, serial))
             return;
         no_room(c);
-        conn_interest(c, c->io.events & ~(unsigned)LOOP_READ);
+        conn_interest(c, c->interest & ~(unsigned)LOOP_READ);
         return;
     }
     /* Of a chunked body nobody knows where it ends: what follows it has to fit into the input. */
@@ -161,7 +161,7 @@ void h1_read_body(struct conn *c)
 static void dropped(struct conn *c, size_t n)
 {
     c->h1.dropped += n;
-    if (c->h1.dropped > c->l->server->config.limits.drain_bytes)
+    if (c->h1.dropped > c->l->limits.drain_bytes)
         h1_linger(c);
 }
 

@@ -60,7 +60,7 @@ static enum http_method method_of(struct slice m)
 
 /* uri-host [":" port]. Of RFC 3986's reg-name only the unreserved characters: sub-delims and
  * escapes are in no host name that resolves, and the value ends up in Location and realm. */
-static bool host_valid(struct slice h)
+bool http_host_valid(struct slice h)
 {
     size_t i = 0;
     if (h.n > 0 && h.p[0] == '[') {
@@ -120,7 +120,7 @@ static int parse_absolute(struct parse *ps, struct slice rest, struct error *err
     while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
         n++;
     struct slice authority = slice_first(rest, n);
-    if (!host_valid(authority))
+    if (!http_host_valid(authority))
         return error_detail(err, ERR_BAD_REQUEST, "the host in the request target is not valid");
     ps->absolute = true;
     out->host = authority;
@@ -211,7 +211,7 @@ static int on_host(struct parse *ps, struct slice value, struct error *err)
 {
     if (ps->has_host)
         return error_detail(err, ERR_BAD_REQUEST, "the request has more than one Host field");
-    if (!host_valid(value))
+    if (!http_host_valid(value))
         return error_detail(err, ERR_BAD_REQUEST, "the Host field is not a host and port");
     ps->has_host = true;
     if (!ps->absolute)

@@ -14,6 +14,8 @@ enum {
 
 /* Offset of the first control byte (below 0x20, or DEL) in p[at..n), or n. */
 size_t http_skip_text(const char *p, size_t at, size_t n);
+/* uri-host [":" port]. */
+bool http_host_valid(struct slice h);
 /* Refuses the control byte c; a CR stands for one that no LF follows. -1. */
 int http_bad_control(unsigned char c, struct error *err);
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/util.h"
 #include "http/server.h"
@@ -10,7 +11,7 @@
 
 #include "base/banned.h"
 
-enum { SLOTS_FIRST = 64 };
+enum { SLOTS_FIRST = 64, FD_RESERVE = 64 };
 
 void http_limits_default(struct http_limits *l)
 {
@@ -44,14 +45,17 @@ void memory_give(struct memory *m, size_t n)
 
 void admission_init(struct admission *a, unsigned max, unsigned per_ip)
 {
-    *a = (struct admission){.max = max, .per_ip = per_ip};
+    *a = (struct admission){.max = max, .per_ip = per_ip, .n_slots = SLOTS_FIRST};
     CHECK(pthread_mutex_init(&a->mutex, NULL) == 0);
-    if (per_ip) {
-        a->n_slots = SLOTS_FIRST;
-        a->slots = xcalloc(a->n_slots, sizeof *a->slots);
-        /* Addresses are the clients' choice: they must not be able to aim at one slot. */
-        os_random(&a->seed, sizeof a->seed);
-    }
+    a->slots = xcalloc(a->n_slots, sizeof *a->slots);
+    /* Addresses are the clients' choice: they must not be able to aim at one slot. */
+    os_random(&a->seed, sizeof a->seed);
+}
+
+void admission_set(struct admission *a, unsigned max, unsigned per_ip)
+{
+    atomic_store(&a->max, max);
+    atomic_store(&a->per_ip, per_ip);
 }
 
 void admission_release(struct admission *a)
@@ -102,11 +106,11 @@ static void slot_remove(struct admission *a, unsigned i)
     a->slots[hole] = (struct ip_count){0};
 }
 
-static bool ip_enter(struct admission *a, const struct ip_key *ip)
+static bool ip_enter(struct admission *a, const struct ip_key *ip, unsigned most)
 {
     CHECK(pthread_mutex_lock(&a->mutex) == 0);
     struct ip_count *s = slot_find(a, ip);
-    bool ok = s->n < a->per_ip;
+    bool ok = s->n < most;
     if (ok && s->n++ == 0) {
         s->key = *ip;
         if (++a->used * 2 > a->n_slots)
@@ -116,23 +120,26 @@ static bool ip_enter(struct admission *a, const struct ip_key *ip)
     return ok;
 }
 
-enum admission_result admission_enter(struct admission *a, const struct ip_key *ip)
+enum admission_result admission_enter(struct admission *a, const struct ip_key *ip, bool *counted)
 {
-    if (atomic_fetch_add(&a->total, 1) >= a->max) {
+    *counted = false;
+    if (atomic_fetch_add(&a->total, 1) >= atomic_load(&a->max)) {
         atomic_fetch_sub(&a->total, 1);
         return REFUSED_MAX;
     }
-    if (a->per_ip && ip && !ip_enter(a, ip)) {
+    unsigned most = atomic_load(&a->per_ip);
+    if (most && ip && !ip_enter(a, ip, most)) {
         atomic_fetch_sub(&a->total, 1);
         return REFUSED_IP;
     }
+    *counted = most && ip;
     return ADMITTED;
 }
 
 void admission_leave(struct admission *a, const struct ip_key *ip)
 {
     atomic_fetch_sub(&a->total, 1);
-    if (!a->per_ip || !ip)
+    if (!ip)
         return;
     CHECK(pthread_mutex_lock(&a->mutex) == 0);
     struct ip_count *s = slot_find(a, ip);
@@ -140,4 +147,18 @@ void admission_leave(struct admission *a, const struct ip_key *ip)
     if (--s->n == 0)
         slot_remove(a, (unsigned)(s - a->slots));
     CHECK(pthread_mutex_unlock(&a->mutex) == 0);
+}
+
+unsigned connections_allowed(unsigned wanted, unsigned fds_reserved)
+{
+    uint64_t reserve = fds_reserved ? fds_reserved : (unsigned)FD_RESERVE;
+    if (wanted)
+        return wanted;
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur == RLIM_INFINITY)
+        return UINT32_MAX / 2;
+    uint64_t n = r.rlim_cur > reserve ? (r.rlim_cur - reserve) / 2 : 0;
+    n = MAX(n,
+            r.rlim_cur / 8); /* too few for all: then those that are rarely needed have to wait */
+    return (unsigned)MAX(MIN(n, (uint64_t)UINT32_MAX / 2), (uint64_t)1);
 }

@@ -21,7 +21,7 @@ struct ip_count {
 };
 
 struct admission {
-    unsigned max, per_ip; /* per_ip 0: not counted */
+    atomic_uint max, per_ip; /* per_ip 0: not counted */
     atomic_uint total;
     pthread_mutex_t mutex;
     struct ip_count *slots; /* open addressing, a power of two, at most half full */
@@ -41,8 +41,12 @@ enum admission_result { ADMITTED, REFUSED_MAX, REFUSED_IP };
 
 void admission_init(struct admission *a, unsigned max, unsigned per_ip);
 void admission_release(struct admission *a);
-/* `ip` NULL (Unix sockets): only the total counts. */
-enum admission_result admission_enter(struct admission *a, const struct ip_key *ip);
+void admission_set(struct admission *a, unsigned max, unsigned per_ip); /* for those that come */
+/* `ip` NULL (Unix sockets, proxies): only the total counts. *counted tells whether `ip` is in the
+ * table, and has to be given to admission_leave. */
+enum admission_result admission_enter(struct admission *a, const struct ip_key *ip, bool *counted);
 void admission_leave(struct admission *a, const struct ip_key *ip);
+/* As many as were asked for, or as the descriptor limit allows. */
+unsigned connections_allowed(unsigned wanted, unsigned fds_reserved);
 
 #endif

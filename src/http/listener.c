@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,20 +14,17 @@
 #include "base/util.h"
 #include "http/address_int.h"
 #include "http/engine_int.h"
+#include "http/forwarded.h"
 #include "os/fault.h"
 
 #include "base/banned.h"
 
-enum { PAUSE_MS = 100, SHED_READ = 16 * 1024 };
+enum { PAUSE_MS = 100, SHED_READ = 16 * 1024, BUSY_MAX = 512 };
 
-static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                                  "Content-Type: application/json\r\n"
-                                  "Content-Length: 68\r\n"
-                                  "Retry-After: 1\r\n"
-                                  "Connection: close\r\n"
-                                  "\r\n"
-                                  "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"service "
-                                  "unavailable\"}]}\n";
+static const char unix_prefix[] = "unix:";
+
+static const char busy_body[] =
+    "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"service unavailable\"}]}\n";
 
 /* ---- accepting ---- */
 
@@ -37,14 +35,27 @@ static void count_refused(struct metric *m)
 }
 
 /* Says why and closes. What the client has sent already is read, for closing with unread input
- * would throw the answer away. */
-static void refuse(int fd)
+ * would throw the answer away. Of TLS nobody could read it before a handshake, which is more than a
+ * server without room has to give. */
+static void refuse(const struct acceptor *a, int fd)
 {
-    char sink[SHED_READ];
-    (void)send(fd, busy_answer, sizeof busy_answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-    (void)shutdown(fd, SHUT_WR);
-    ssize_t n = recv(fd, sink, sizeof sink, MSG_DONTWAIT);
-    (void)n;
+    char sink[SHED_READ], answer[BUSY_MAX], id[ID_MADE];
+    if (!a->tls) {
+        http_loop_id(a->l, id);
+        int n = snprintf(answer, sizeof answer,
+                         "HTTP/1.1 503 Service Unavailable\r\n"
+                         "Content-Type: application/json\r\n"
+                         "Content-Length: %zu\r\n"
+                         "X-Request-Id: %.*s\r\n"
+                         "Retry-After: 1\r\n"
+                         "Connection: close\r\n"
+                         "\r\n%s",
+                         sizeof busy_body - 1, ID_MADE, id, busy_body);
+        (void)send(fd, answer, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)shutdown(fd, SHUT_WR);
+        ssize_t got = recv(fd, sink, sizeof sink, MSG_DONTWAIT);
+        (void)got;
+    }
     (void)close(fd);
 }
 
@@ -52,25 +63,33 @@ static void adopt(struct acceptor *a, int fd, const struct sockaddr_storage *ss)
 {
     struct http_loop *l = a->l;
     struct http_server *s = l->server;
+    struct accepted in = {.fd = fd};
     bool is_unix = ss->ss_family != AF_INET && ss->ss_family != AF_INET6;
-    struct ip_key ip;
-    char peer[ADDRESS_TEXT];
-    address_peer(ss, &ip, peer);
-    struct admission *admission = conn_admission(s, a->site);
-    enum admission_result r = admission_enter(admission, is_unix ? NULL : &ip);
-    if (r != ADMITTED) {
-        count_refused(r == REFUSED_MAX ? s->m.rejected_max : s->m.rejected_ip);
-        refuse(fd);
+    address_peer(ss, &in.ip, in.peer);
+    in.trusted = trusted_peer(s->config.trusted, slice_cstr(in.peer));
+    if (a->proxy_protocol && !in.trusted) { /* it could say that it is anybody */
+        count_refused(s->m.proxy_untrusted);
+        (void)close(fd);
         return;
     }
-    if (!conn_new(l, fd, a->site, peer, &ip, is_unix)) {
-        admission_leave(admission, is_unix ? NULL : &ip);
-        count_refused(s->m.rejected_fds);
+    struct admission *admission = conn_admission(s, a->site);
+    /* A proxy has one address for all of its clients. */
+    const struct ip_key *ip = is_unix || in.trusted ? NULL : &in.ip;
+    enum admission_result r = admission_enter(admission, ip, &in.ip_counted);
+    if (r != ADMITTED) {
+        count_refused(r == REFUSED_MAX ? s->m.rejected_max : s->m.rejected_ip);
+        refuse(a, fd);
         return;
     }
     if (s->m.connections_total) {
         metric_add(s->m.connections_total, 1);
         metric_add(s->m.connections, 1);
+    }
+    if (!conn_new(a, &in)) {
+        admission_leave(admission, in.ip_counted ? ip : NULL);
+        count_refused(s->m.rejected_fds);
+        if (s->m.connections)
+            metric_add(s->m.connections, -1);
     }
 }
 
@@ -96,22 +115,23 @@ enum shed { SHED_DONE, SHED_NOTHING, SHED_CANNOT };
 /* No descriptor is left. The reserve makes room for one connection, which is closed at once: its
  * client learns that, and the socket does not stay readable, which would make the loop spin. The
  * kernel looks for a descriptor before it looks for a connection, so there may be none. */
-static enum shed shed(struct http_loop *l, int listen_fd)
+static enum shed shed(const struct acceptor *a)
 {
+    struct http_loop *l = a->l;
     if (l->reserve < 0)
         return SHED_CANNOT;
     (void)close(l->reserve);
-    int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(a->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     bool nothing = fd < 0 && errno == EAGAIN;
     if (fd >= 0)
-        refuse(fd);
+        refuse(a, fd);
     l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return fd >= 0 ? SHED_DONE : nothing ? SHED_NOTHING : SHED_CANNOT;
 }
 
 static bool out_of_descriptors(struct acceptor *a)
 {
-    enum shed r = shed(a->l, a->io.fd);
+    enum shed r = shed(a);
     if (r != SHED_NOTHING)
         count_refused(a->l->server->m.rejected_fds);
     if (r == SHED_CANNOT)
@@ -231,11 +251,17 @@ void listener_release(struct http_server *s)
 
 /* ---- life ---- */
 
-static void acceptor_add(struct http_loop *l, struct site_state *site, int fd,
-                         struct shared_fd *shared)
+/* A descriptor to watch; what it has beside that is the listener's. */
+static void acceptor_add(struct http_loop *l, struct site_state *site,
+                         const struct http_listener *listener, int fd, struct shared_fd *shared)
 {
     struct acceptor *a = xcalloc(1, sizeof *a);
-    *a = (struct acceptor){.next = l->acceptors, .l = l, .site = site, .shared = shared};
+    *a = (struct acceptor){.next = l->acceptors,
+                           .l = l,
+                           .site = site,
+                           .shared = shared,
+                           .tls = listener->tls,
+                           .proxy_protocol = listener->proxy_protocol};
     a->io.fd = fd;
     a->io.fn = accept_ready;
     a->pause.fn = pause_over;
@@ -295,21 +321,26 @@ void acceptors_stop(struct http_loop *l, bool all)
 
 /* ---- making listening sockets ---- */
 
-static void share(struct http_server *s, struct site_state *site, int fd, const char *path)
+static void share(struct http_server *s, const struct http_site *site,
+                  const struct http_listener *listener, int fd, const char *path)
 {
+    struct site_state *state = http_server_site(s, site);
     struct shared_fd *u = shared_add(s, fd, path);
     for (unsigned i = 0; i < s->n_loops; i++)
-        acceptor_add(&s->loops[i], site, fd, u);
+        acceptor_add(&s->loops[i], state, listener, fd, u);
     atomic_init(&u->users, s->n_loops);
 }
 
-static int listen_tcp(struct http_server *s, struct address *a, struct site_state *site,
-                      char **bound, struct error *err)
+static int open_tcp(struct http_server *s, const struct http_listener *listener,
+                    const struct http_site *site, char **bound, struct error *err)
 {
+    struct address a;
+    if (address_parse(listener->address, &a, err))
+        return -1;
     int fds[HTTP_LOOPS_MAX];
     unsigned n = 0;
     for (; n < s->n_loops; n++) {
-        fds[n] = address_listen_tcp(a, n == 0, err);
+        fds[n] = address_listen_tcp(&a, n == 0, err);
         if (fds[n] < 0)
             break;
     }
@@ -318,38 +349,54 @@ static int listen_tcp(struct http_server *s, struct address *a, struct site_stat
             (void)close(fds[n]);
         return -1;
     }
+    struct site_state *state = http_server_site(s, site);
     for (unsigned i = 0; i < n; i++)
-        acceptor_add(&s->loops[i], site, fds[i], NULL);
+        acceptor_add(&s->loops[i], state, listener, fds[i], NULL);
     if (bound)
-        *bound = address_text(a);
+        *bound = address_text(&a);
     return 0;
+}
+
+static int open_unix(struct http_server *s, const struct http_listener *listener,
+                     const struct http_site *site, char **bound, struct error *err)
+{
+    const char *path = listener->address + sizeof unix_prefix - 1;
+    int fd = address_listen_unix(path, err);
+    if (fd < 0)
+        return -1;
+    share(s, site, listener, fd, path);
+    if (bound)
+        *bound = xstrdup(listener->address);
+    return 0;
+}
+
+static int open_adopted(struct http_server *s, const struct http_listener *listener,
+                        const struct http_site *site, char **bound, struct error *err)
+{
+    char *text;
+    if (address_prepare(listener->fd, err) || address_of_socket(listener->fd, &text, err))
+        return -1;
+    share(s, site, listener, listener->fd, NULL);
+    if (bound)
+        *bound = text;
+    else
+        free(text);
+    return 0;
+}
+
+int http_server_open(struct http_server *s, const struct http_listener *listener,
+                     const struct http_site *site, char **bound, struct error *err)
+{
+    if (!listener->address)
+        return open_adopted(s, listener, site, bound, err);
+    if (slice_starts(slice_cstr(listener->address), slice_cstr(unix_prefix)))
+        return open_unix(s, listener, site, bound, err);
+    return open_tcp(s, listener, site, bound, err);
 }
 
 int http_server_listen(struct http_server *s, const char *address, const struct http_site *site,
                        char **bound, struct error *err)
 {
-    static const char prefix[] = "unix:";
-    if (strncmp(address, prefix, sizeof prefix - 1) == 0) {
-        const char *path = address + sizeof prefix - 1;
-        int fd = address_listen_unix(path, err);
-        if (fd < 0)
-            return -1;
-        share(s, http_server_site(s, site), fd, path);
-        if (bound)
-            *bound = xstrdup(address);
-        return 0;
-    }
-    struct address a;
-    if (address_parse(address, &a, err))
-        return -1;
-    return listen_tcp(s, &a, http_server_site(s, site), bound, err);
-}
-
-int http_server_adopt(struct http_server *s, int fd, const struct http_site *site,
-                      struct error *err)
-{
-    if (address_prepare(fd, err))
-        return -1;
-    share(s, http_server_site(s, site), fd, NULL);
-    return 0;
+    struct http_listener listener = {.address = address, .fd = -1};
+    return http_server_open(s, &listener, site, bound, err);
 }

@@ -42,16 +42,37 @@ static char *put_status(char *at, int status)
     return at + n;
 }
 
-static char *put_fields(char *at, const struct request *r)
+/* Lines of a handler, less those that the configuration has its own of. */
+static char *put_lines(char *at, struct slice lines, const struct header_set *extra)
 {
+    while (lines.n) {
+        const char *end = memchr(lines.p, '\n', lines.n);
+        struct slice line = slice_first(lines, end ? (size_t)(end + 1 - lines.p) : lines.n);
+        struct slice rest = line, name = slice_cut(&rest, ':');
+        lines = slice_from(lines, line.n);
+        if (!header_set_has(extra, name))
+            at = put(at, line.p, line.n);
+    }
+    return at;
+}
+
+static char *put_fields(char *at, const struct request *r, const struct header_set *extra)
+{
+    bool replaced = extra && extra->others;
     for (unsigned i = 0; i < r->resp.n_fields; i++) {
         const struct http_field *f = &r->resp.fields[i];
+        if (replaced && header_set_has(extra, f->name))
+            continue;
         at = put(at, f->name.p, f->name.n);
         at = PUT_LIT(at, ": ");
         at = put(at, f->value.p, f->value.n);
         at = PUT_LIT(at, "\r\n");
     }
-    return put(at, r->resp.raw_fields.p, r->resp.raw_fields.n);
+    if (replaced)
+        at = put_lines(at, r->resp.raw_fields, extra);
+    else
+        at = put(at, r->resp.raw_fields.p, r->resp.raw_fields.n);
+    return extra ? put(at, extra->raw.p, extra->raw.n) : at;
 }
 
 static bool is_v2(struct slice path)
@@ -63,12 +84,13 @@ void send_begin(struct stream *s, bool close)
 {
     struct request *r = &s->r;
     struct response *p = &r->resp;
+    const struct header_set *extra = s->headers;
     bool head_only = r->head->method == HTTP_HEAD;
     bool no_length = p->no_length || p->status < 200 || p->status == 204 || p->status == 304;
     if (no_length || (p->kind == RESPONSE_EMPTY && !head_only))
         p->length = 0;
 
-    size_t max = HEAD_FIXED + STATUS_MAX + r->id.n + p->raw_fields.n;
+    size_t max = HEAD_FIXED + STATUS_MAX + r->id.n + p->raw_fields.n + (extra ? extra->raw.n : 0);
     for (unsigned i = 0; i < p->n_fields; i++)
         max += p->fields[i].name.n + p->fields[i].value.n + LINE_EXTRA;
     char *start = arena_alloc(r->arena, max), *at = put_status(start, p->status);
@@ -80,11 +102,13 @@ void send_begin(struct stream *s, bool close)
     }
     at = PUT_LIT(at, "\r\nX-Request-Id: ");
     at = put(at, r->id.p, r->id.n);
-    at = PUT_LIT(at, "\r\nX-Content-Type-Options: nosniff\r\n");
-    if (is_v2(r->head->path))
+    at = PUT_LIT(at, "\r\n");
+    if (!extra || !extra->nosniff)
+        at = PUT_LIT(at, "X-Content-Type-Options: nosniff\r\n");
+    if (is_v2(r->head->path) && (!extra || !extra->api_version))
         at = PUT_LIT(at, "Docker-Distribution-Api-Version: registry/2.0\r\n");
-    at = put_fields(at, r);
-    if (p->status == 503 && !response_has(r, "Retry-After"))
+    at = put_fields(at, r, extra);
+    if (p->status == 503 && !response_has(r, "Retry-After") && (!extra || !extra->retry_after))
         at = PUT_LIT(at, "Retry-After: 1\r\n");
     if (close)
         at = PUT_LIT(at, "Connection: close\r\n");
@@ -146,24 +170,30 @@ static enum send_result send_bytes(struct stream *s, const char *body)
     return SEND_DONE;
 }
 
-/* For filters that have to see the bytes. What they do not take is read again. */
-static ssize_t send_copied(struct stream *s, int fd, uint64_t offset, size_t n)
+/* For filters that have to see the bytes; with the head, as long as there is one. What they do not
+ * take is read again. */
+static ssize_t send_copied(struct stream *s, int fd, size_t n)
 {
+    struct http_loop *l = s->l;
+    struct send *o = &s->send;
+    if (!l->copy)
+        l->copy = xcalloc(1, COPY_BYTES);
     ssize_t got;
     do
-        got = pread(fd, s->l->scratch, MIN(n, (size_t)SCRATCH_BYTES), (off_t)offset);
+        got = pread(fd, l->copy, MIN(n, (size_t)COPY_BYTES), (off_t)o->offset);
     while (got < 0 && errno == EINTR);
     if (got <= 0)
         return got == 0 ? 0 : FILTER_FILE;
-    struct iovec iov = {s->l->scratch, (size_t)got};
-    return conn_writev(s->conn, &iov, 1, false);
+    struct iovec iov[2] = {{(void *)(uintptr_t)o->head.p, o->head.n}, {l->copy, (size_t)got}};
+    bool head = o->head.n > 0;
+    return conn_writev(s->conn, head ? iov : iov + 1, head ? 2 : 1, (uint64_t)got < o->left);
 }
 
 static ssize_t send_part(struct stream *s, int fd, size_t n)
 {
     struct filter *top = s->conn->top;
     if (!top->ops->sendfile)
-        return send_copied(s, fd, s->send.offset, n);
+        return send_copied(s, fd, n);
     ssize_t rc = top->ops->sendfile(top, fd, s->send.offset, n);
     if (rc > 0 && s->l->server->m.sent)
         metric_add(s->l->server->m.sent, rc);
@@ -181,7 +211,7 @@ static void cork(struct stream *s, bool on)
 static enum send_result send_file(struct stream *s)
 {
     struct send *o = &s->send;
-    while (o->head.n) {
+    while (o->head.n && (o->left == 0 || s->conn->top->ops->sendfile)) {
         struct iovec iov = {(void *)(uintptr_t)o->head.p, o->head.n};
         ssize_t rc = conn_writev(s->conn, &iov, 1, o->left > 0);
         if (rc <= 0)
@@ -200,14 +230,14 @@ static enum send_result send_file(struct stream *s)
         if (rc < 0)
             return failed(rc);
         took(s, (size_t)rc);
-        budget -= (size_t)rc;
+        budget -= MIN((size_t)rc, budget); /* the head may be in it */
     }
     if (o->corked)
         cork(s, false);
     return SEND_DONE;
 }
 
-enum send_result send_more(struct stream *s)
+static enum send_result send_body(struct stream *s)
 {
     const struct response *p = &s->r.resp;
     switch (p->kind) {
@@ -222,4 +252,14 @@ enum send_result send_more(struct stream *s)
     }
     CHECK(s->send.offset + s->send.left <= p->bytes.n);
     return send_bytes(s, p->bytes.p);
+}
+
+/* What a filter has taken and not handed on is not sent yet. */
+enum send_result send_more(struct stream *s)
+{
+    enum send_result rc = send_body(s);
+    if (rc != SEND_DONE)
+        return rc;
+    int out = conn_flush(s->conn);
+    return out > 0 ? SEND_DONE : out == 0 ? SEND_BLOCKED : SEND_FAILED;
 }

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -19,8 +18,6 @@
 #include "os/clock.h"
 
 #include "base/banned.h"
-
-enum { FD_RESERVE = 64 };
 
 /* ---- what loops keep for their requests ---- */
 
@@ -47,6 +44,14 @@ const char *http_loop_date(struct http_loop *l)
         os_http_date(now, l->date);
     }
     return l->date;
+}
+
+void http_loop_id(struct http_loop *l, char out[ID_MADE])
+{
+    uint64_t v = l->id_next++;
+    memcpy(out, l->id_prefix, 16);
+    for (int i = ID_MADE - 1; i >= 16; i--, v >>= 4)
+        out[i] = "0123456789abcdef"[v & 15];
 }
 
 /* ---- drain and stop ---- */
@@ -80,7 +85,7 @@ static void close_idle(struct http_loop *l)
         if (!c->site->site->drains)
             continue;
         conn_enter(c);
-        c->codec->drain(c);
+        conn_drain(c);
         conn_leave(c);
     }
 }
@@ -142,20 +147,6 @@ static unsigned cpus(void)
     return n > 0 ? (unsigned)n : 1;
 }
 
-static unsigned connections_allowed(unsigned wanted, unsigned fds_reserved)
-{
-    uint64_t reserve = fds_reserved ? fds_reserved : (unsigned)FD_RESERVE;
-    if (wanted)
-        return wanted;
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur == RLIM_INFINITY)
-        return UINT32_MAX / 2;
-    uint64_t n = r.rlim_cur > reserve ? (r.rlim_cur - reserve) / 2 : 0;
-    n = MAX(n,
-            r.rlim_cur / 8); /* too few for all: then those that are rarely needed have to wait */
-    return (unsigned)MAX(MIN(n, (uint64_t)UINT32_MAX / 2), (uint64_t)1);
-}
-
 static int loop_setup(struct http_server *s, unsigned index, struct error *err)
 {
     struct http_loop *l = &s->loops[index];
@@ -172,6 +163,7 @@ static int loop_setup(struct http_server *s, unsigned index, struct error *err)
     os_random(random, sizeof random);
     hex_encode(random, sizeof random, l->id_prefix);
     l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    live_refresh(l);
     return 0;
 }
 
@@ -189,6 +181,7 @@ int http_server_new(const struct http_config *config, struct http_server **out, 
     admission_init(&s->admission, connections_allowed(lim->connections_max, config->fds_reserved),
                    lim->connections_per_ip);
     s->memory.max = lim->body_memory_max;
+    live_init(s);
     access_setup(s);
     for (unsigned i = 0; i < s->n_loops; i++) {
         if (loop_setup(s, i, err)) {
@@ -226,7 +219,9 @@ static void loop_release(struct http_loop *l)
     while (l->n_arenas)
         arena_free(l->arenas[--l->n_arenas]);
     upbufs_release(l);
+    live_loop_release(l);
     free(l->scratch);
+    free(l->copy);
     util_closep(&l->reserve);
     loop_free(l->loop);
 }
@@ -238,6 +233,7 @@ void http_server_free(struct http_server *s)
     for (unsigned i = 0; i < s->n_loops; i++)
         loop_release(&s->loops[i]);
     listener_release(s);
+    live_release(s);
     while (s->sites) {
         struct site_state *state = s->sites;
         s->sites = state->next;

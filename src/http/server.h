@@ -18,7 +18,8 @@ struct http_server;
 struct http_limits {
     unsigned connections_max;        /* over all loops; 0: what the descriptor limit allows (two per
                                         connection, less http_config.fds_reserved) */
-    unsigned connections_per_ip;     /* 0: no limit */
+    unsigned connections_per_ip;     /* of the socket's peer; not for trusted peers, which have one
+                                        address for many; 0: no limit */
     uint64_t head_timeout_ms;        /* whole head, from its first byte (10 s) */
     uint64_t idle_timeout_ms;        /* keep-alive without a request (120 s) */
     uint64_t read_stall_ms;          /* over which a body's rate is looked at while we want it, and
@@ -75,8 +76,9 @@ struct tls_server;
 
 /* One listening socket, or one adopted. */
 struct http_listener {
-    const char *address;    /* as for http_server_listen; NULL with fd */
-    int fd;                 /* an adopted listening socket (systemd), or -1 */
+    const char *address;    /* as for http_server_listen; NULL for fd */
+    int fd;                 /* without an address: a listening socket to adopt (systemd), TCP or
+                               Unix; the server's on success */
     struct tls_server *tls; /* borrowed; NULL: plain */
     bool proxy_protocol; /* connections of trusted peers begin with a PROXY header (version 1 or 2);
                             of others they are refused */
@@ -88,16 +90,21 @@ int http_server_new(const struct http_config *config, struct http_server **out, 
  * NULL) gets the address with the real port, to be freed by the caller. */
 int http_server_listen(struct http_server *s, const char *address, const struct http_site *site,
                        char **bound, struct error *err);
-/* Adopts a listening socket (systemd). */
-int http_server_adopt(struct http_server *s, int fd, const struct http_site *site,
-                      struct error *err);
 /* As http_server_listen, with TLS, the PROXY protocol, or a socket of somebody else's. Before
- * http_server_run. *bound is "unix:<path>" for an adopted Unix socket. */
+ * http_server_run. *bound is "unix:<path>" for an adopted Unix socket ("unix:@name" for an abstract
+ * one). *listener may go afterwards, its tls_server may not before http_server_free. */
 int http_server_open(struct http_server *s, const struct http_listener *listener,
                      const struct http_site *site, char **bound, struct error *err);
-/* Any thread, while it runs: new limits (not connections_max of what is accepted already, not the
- * memory) and response headers for the requests that begin from now on. Copies. */
+/* Any thread, also before it runs. Limits for what happens from now on: connections that are there
+ * stay, timers that run keep their time, body_memory_max stays what it was. connections_per_ip does
+ * not count who came while it was 0. Buffers are left as they are when buffer_min is 0 or above
+ * buffer_max. Copies. */
 void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
+/* Header lines ("Name: value" CRLF, any number) for the responses to requests that begin from now
+ * on, where a route of a site with `prefixed` matches the path. One of a name that a response has
+ * itself goes instead of that. Malformed lines are left out, and so are Content-Length,
+ * Content-Type, Date, Connection, Transfer-Encoding and X-Request-Id, which are not to be set.
+ * Copies. */
 void http_server_set_headers(struct http_server *s, struct slice raw_fields);
 /* Runs the loops; loop 0 on the calling thread. Returns when stopped or drained. */
 int http_server_run(struct http_server *s, struct error *err);

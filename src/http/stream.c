@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "http/engine_int.h"
+#include "http/forwarded.h"
 #include "os/clock.h"
 
 #include "base/banned.h"
@@ -28,12 +29,45 @@ static bool id_ok(struct slice id)
 
 static struct slice make_id(struct http_loop *l, struct arena *a)
 {
-    char *p = arena_alloc(a, 24);
-    uint64_t v = l->id_next++;
-    memcpy(p, l->id_prefix, 16);
-    for (int i = 23; i >= 16; i--, v >>= 4)
-        p[i] = "0123456789abcdef"[v & 15];
-    return slice_make(p, 24);
+    char *p = arena_alloc(a, ID_MADE);
+    http_loop_id(l, p);
+    return slice_make(p, ID_MADE);
+}
+
+/* What the connection says of who asks. */
+static void from_conn(struct stream *s, const struct conn *c)
+{
+    struct request *r = &s->r;
+    struct arena *a = r->arena;
+    r->secure = c->secure;
+    r->peer = r->socket_peer = arena_slice(a, slice_cstr(c->peer));
+    if (strcmp(c->peer, c->socket_peer) != 0)
+        r->socket_peer = arena_slice(a, slice_cstr(c->socket_peer));
+    if (!c->tls)
+        return;
+    bool verified = false;
+    struct slice client = tls_conn_client(c->tls->conn, &verified);
+    if (client.n && verified)
+        r->tls_client = arena_slice(a, client);
+    s->tls = arena_slice(a, tls_conn_version(c->tls->conn));
+}
+
+/* What the head says of it: a proxy's word counts, if it is one of ours. */
+static void from_head(struct stream *s, const struct conn *c)
+{
+    struct request *r = &s->r;
+    r->host = r->head->host;
+    if (c->trusted) {
+        struct forwarded f;
+        forwarded_read(s->l->server->config.trusted, r->head, r->arena, &f);
+        if (f.peer.n)
+            r->peer = f.peer;
+        if (f.host.n)
+            r->host = f.host;
+        if (f.proto.n)
+            r->secure = slice_is(f.proto, "https");
+    }
+    r->scheme = r->secure ? SLICE_LIT("https") : SLICE_LIT("http");
 }
 
 int stream_new(struct conn *c, struct slice head, struct stream **out, struct error *err)
@@ -50,8 +84,7 @@ int stream_new(struct conn *c, struct slice head, struct stream **out, struct er
     r->arena = a;
     r->app = l->server->config.app;
     r->loop_local = l->local;
-    r->secure = c->secure;
-    r->peer = arena_slice(a, slice_cstr(c->peer));
+    from_conn(s, c);
     r->head = ARENA_NEW(a, struct http_head);
     r->head->method = HTTP_OTHER;
     l->n_streams++;
@@ -70,6 +103,7 @@ int stream_new(struct conn *c, struct slice head, struct stream **out, struct er
             *r->head = kept;
         }
     }
+    from_head(s, c);
     struct slice id = http_field_get(r->head, "x-request-id");
     r->id = id_ok(id) ? id : make_id(l, a);
     *out = s;
@@ -86,6 +120,7 @@ void stream_release(struct stream *s)
     access_end(s);
     body_release(s);
     response_release(r);
+    header_set_unref(STEAL(s->headers));
     l->n_streams--;
     if (s->site->site->drains)
         l->n_draining--;
@@ -363,26 +398,25 @@ static const struct route *any_route(struct stream *s, struct route_match *m)
     return NULL;
 }
 
-void stream_begin(struct stream *s)
+/* Handlers and routes do not know of the prefix. Load balancers do not either: "/" is there without
+ * it. false: the path is not below it. */
+static bool take_prefix(struct stream *s)
+{
+    struct slice prefix = s->l->server->config.prefix;
+    struct slice *path = &s->r.head->path;
+    if (!s->site->site->prefixed || prefix.n < 2)
+        return true;
+    if (!slice_starts(*path, prefix))
+        return slice_is(*path, "/");
+    s->r.prefix = slice_first(prefix, prefix.n - 1);
+    *path = slice_from(*path, prefix.n - 1);
+    return true;
+}
+
+static void no_route(struct stream *s)
 {
     struct request *r = &s->r;
-    const struct http_site *site = s->site->site;
-    struct route_match m;
-    route_match(site->routes, site->n, r->head->method, r->head->path, &m);
-    s->allowed = m.allowed;
-    if (!m.route && r->head->method == HTTP_OPTIONS && m.allowed)
-        m.route = any_route(s, &m);
-    r->route = m.route;
-    access_begin(s);
-    if (m.route) {
-        memcpy(r->param, m.param, sizeof r->param);
-        s->phase = PHASE_AUTH;
-        step_fn authorize = s->l->server->config.authorize;
-        enum pool_id pool = POOL_LOOP;
-        step_fn fn = authorize;
-        if (authorize || begin_body(s, &pool, &fn))
-            go(s, pool, fn);
-    } else if (r->head->method == HTTP_OPTIONS && slice_is(r->head->target, "*")) {
+    if (r->head->method == HTTP_OPTIONS && slice_is(r->head->target, "*")) {
         response_status(r, 200);
         s->allowed = (1U << HTTP_OTHER) - 1;
         response_allow(s);
@@ -396,4 +430,31 @@ void stream_begin(struct stream *s)
     } else {
         refuse(s, ERR_NOT_FOUND, "");
     }
+}
+
+void stream_begin(struct stream *s)
+{
+    struct request *r = &s->r;
+    const struct http_site *site = s->site->site;
+    struct route_match m = {0};
+    if (take_prefix(s))
+        route_match(site->routes, site->n, r->head->method, r->head->path, &m);
+    s->allowed = m.allowed;
+    if (!m.route && r->head->method == HTTP_OPTIONS && m.allowed)
+        m.route = any_route(s, &m);
+    r->route = m.route;
+    access_begin(s);
+    if (site->prefixed && s->allowed)
+        s->headers = header_set_ref(s->l->headers);
+    if (!m.route) {
+        no_route(s);
+        return;
+    }
+    memcpy(r->param, m.param, sizeof r->param);
+    s->phase = PHASE_AUTH;
+    step_fn authorize = s->l->server->config.authorize;
+    enum pool_id pool = POOL_LOOP;
+    step_fn fn = authorize;
+    if (authorize || begin_body(s, &pool, &fn))
+        go(s, pool, fn);
 }

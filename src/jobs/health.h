@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Health checks (registry's `health`): a thread of their own asks each in its interval; a check
- * that failed `threshold` times in a row is unhealthy until it succeeds once. */
+/* Health checks (registry's `health`): each is asked at the start and then in its interval, on a
+ * thread of its own, because a name server or a disk may hang for longer than any timeout. A check
+ * that failed `threshold` times in a row is unhealthy until it succeeds once; one that has not come
+ * back after its timeout has failed, and fails again in each interval that it hangs. */
 #ifndef JOBS_HEALTH_H
 #define JOBS_HEALTH_H
 
@@ -20,7 +22,7 @@ struct health_check {
     const char *const (*headers)[2];
     unsigned n_headers;
     unsigned status_code; /* 0: 200 */
-    uint64_t timeout_ms;  /* 0: 5 s */
+    uint64_t timeout_ms; /* 0: 5 s; of the storage 30 s, since a sync may wait for others' writes */
     uint64_t interval_ms; /* 0: 10 s */
     unsigned threshold;   /* 0: 1 */
 };
@@ -34,12 +36,16 @@ struct health_config { /* copied */
 };
 
 struct health;
+/* Starts the threads. -1 with a detail: a target that cannot be asked, or one that is there twice.
+ */
 int health_new(const struct health_config *config, struct health **out, struct error *err);
 /* One atomic load. */
 bool health_ok(const struct health *h);
 /* {"storagedriver_filesystem":"...","/path":"..."}: the checks that fail, {} for none, as
  * registry's /debug/health. Any thread. */
 void health_print(struct health *h, struct buf *out);
-void health_free(struct health *h); /* NULL is fine */
+/* Waits for what is being asked: connections and requests are given up at once, a name server's
+ * answer or a write that hangs is waited for. NULL is fine. */
+void health_free(struct health *h);
 
 #endif

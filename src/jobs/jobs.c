@@ -28,6 +28,9 @@ struct jobs {
     size_t n_stages, cap_stages;
     int64_t clock_offset; /* wall clock less monotonic clock at the start, in milliseconds */
     atomic_bool stopping;
+    atomic_bool purge, purge_dry_run; /* jobs_purge: a reload sets them */
+    atomic_int_fast64_t purge_age_ms;
+    atomic_uint_fast64_t purge_interval_ms;
     struct metric *purged, *recovered;
 };
 
@@ -165,8 +168,23 @@ static int purge_upload(struct jobs *j, const struct meta_stale *stale, int64_t 
     return failed;
 }
 
+static int count_uploads(struct jobs *j, int64_t before, struct error *err)
+{
+    struct arena *a = arena_new(16 * 1024);
+    struct meta_stale *list = NULL;
+    unsigned n = 0;
+    int failed = meta_upload_stale(j->c.meta, before, PURGE_BATCH, a, &list, &n, err);
+    arena_free(a);
+    if (!failed && n)
+        LOG(j->c.log, LOG_LEVEL_INFO, "stale uploads that a purge would remove (dry run)",
+            F_INT("uploads", n), F_CSTR("more", n == PURGE_BATCH ? "true" : "false"));
+    return failed;
+}
+
 static int purge_uploads(struct jobs *j, int64_t before, unsigned *removed, struct error *err)
 {
+    if (atomic_load(&j->purge_dry_run))
+        return count_uploads(j, before, err);
     for (bool more = true; more && !atomic_load(&j->stopping);) {
         struct arena *a = arena_new(16 * 1024);
         struct meta_stale *list = NULL;
@@ -205,7 +223,8 @@ int jobs_purge(struct jobs *j, unsigned *removed, struct error *err)
         return error_set(err, ERR_UNKNOWN,
                          "the wall clock has jumped since the start: nothing is purged until a "
                          "restart");
-    if (j->c.purge && purge_uploads(j, now - j->c.purge_age_ms, &uploads, err))
+    if (atomic_load(&j->purge) &&
+        purge_uploads(j, now - atomic_load(&j->purge_age_ms), &uploads, err))
         return -1;
     for (unsigned n = PURGE_BATCH; n == PURGE_BATCH; tombstones += n)
         if (meta_tombstones_expire(j->c.meta, now - META_TOMBSTONE_MS, PURGE_BATCH, &n, err))
@@ -263,7 +282,7 @@ static void on_purge_timer(struct timer *t)
     struct jobs *j = CONTAINER_OF(t, struct jobs, purge_timer);
     job_post(&j->purge_job);
     job_post(&j->recover_job); /* pushes that failed half-way since */
-    timer_set(j->loop, t, j->c.purge_interval_ms);
+    timer_set(j->loop, t, atomic_load(&j->purge_interval_ms));
 }
 
 static void on_probe_timer(struct timer *t)
@@ -282,12 +301,21 @@ static void job_init(struct jobs *j, struct job *job, void (*run)(struct jobs *)
     atomic_init(&job->queued, false);
 }
 
+void jobs_set_purge(struct jobs *j, const struct jobs_purge *purge)
+{
+    atomic_store(&j->purge, purge->enabled);
+    atomic_store(&j->purge_dry_run, purge->dry_run);
+    atomic_store(&j->purge_age_ms, purge->age_ms);
+    atomic_store(&j->purge_interval_ms, purge->interval_ms);
+}
+
 int jobs_new(const struct jobs_config *config, struct jobs **out, struct error *err)
 {
     struct jobs *j = xcalloc(1, sizeof *j);
     j->c = *config;
     j->clock_offset = os_wall_ms() - (int64_t)os_mono_ms();
     atomic_init(&j->stopping, false);
+    jobs_set_purge(j, &config->purge);
     job_init(j, &j->recover_job, run_recover);
     job_init(j, &j->purge_job, run_purge);
     job_init(j, &j->probe_job, run_probe);
@@ -312,7 +340,7 @@ void jobs_start(struct jobs *j, struct loop *loop)
     j->loop = loop;
     job_post(&j->recover_job);
     job_post(&j->purge_job);
-    timer_set(loop, &j->purge_timer, j->c.purge_interval_ms);
+    timer_set(loop, &j->purge_timer, atomic_load(&j->purge_interval_ms));
     timer_set(loop, &j->probe_timer, j->c.probe_interval_ms);
 }
 

@@ -12,6 +12,13 @@
 #include "store/store.h"
 #include "store/upload.h"
 
+struct jobs_purge {
+    bool enabled; /* remove open uploads that nobody touched for age_ms */
+    bool dry_run; /* only say how many there are */
+    int64_t age_ms;
+    uint64_t interval_ms;
+};
+
 struct jobs_config {
     struct meta *meta; /* borrowed, as all below */
     struct store *store;
@@ -19,9 +26,7 @@ struct jobs_config {
     struct pool *pool;
     struct log *log;
     struct metrics *metrics; /* may be NULL */
-    bool purge;              /* remove open uploads that nobody touched for purge_age_ms */
-    int64_t purge_age_ms;
-    uint64_t purge_interval_ms;
+    struct jobs_purge purge;
     uint64_t probe_interval_ms; /* how often a read-only store is tried again */
 };
 
@@ -36,6 +41,9 @@ void jobs_start(struct jobs *j, struct loop *loop);
  * that. */
 void jobs_stop(struct jobs *j);
 void jobs_free(struct jobs *j);
+
+/* Any thread: for the next turn, and from then on. */
+void jobs_set_purge(struct jobs *j, const struct jobs_purge *purge);
 
 /* The steps themselves, for tests and for the command line; each does all there is to do and
  * returns what it found. */

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "main/app.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/metrics.h"
 #include "base/util.h"
-#include "http/server.h"
-#include "jobs/jobs.h"
+#include "main/app_int.h"
+#include "main/build.h"
 #include "main/directory.h"
 #include "main/process_metrics.h"
-#include "meta/meta.h"
-#include "os/signals.h"
-#include "registry/registry.h"
-#include "store/store.h"
-#include "store/upload.h"
 
 #include "base/banned.h"
 
@@ -28,37 +20,15 @@ enum {
     FDS_OTHER = 64,     /* listeners, loops, the databases' writer, standard streams, ... */
     DEBUG_CONNECTIONS = 64,
     QUEUE_PER_THREAD = 64,
+    HEADERS_MAX = 64 * 1024,
     PROBE_MS = 2000,
     SAME_SIGNAL_MS = 100,
     LAST_WORDS_MS = 200
 };
 
-struct app {
-    struct settings s; /* a shallow copy: the strings are the caller's */
-    struct log *log;
-    char *directory;
-    struct metrics *metrics;
-    struct pool *pools[POOL_COUNT];
-    struct meta *meta;
-    struct store *store;
-    struct uploads *uploads;
-    struct registry *registry;
-    struct jobs *jobs;
-    struct http_server *server;
-    struct http_site site, debug_site;
-    struct signals *signals;
-    struct timer drain_timer;
-    struct task started;
-    char *address, *debug_address;
-    bool stopping;
-    uint64_t stopping_ms;            /* loop time of the first signal */
-    unsigned long fds;               /* the limit in force */
-    unsigned fds_idle, uploads_idle; /* of the caches */
-};
-
-const char *app_address(const struct app *app)
+const char *app_address(const struct app *app, unsigned i)
 {
-    return app->address;
+    return i < app->n_addresses ? app->addresses[i] : NULL;
 }
 
 const char *app_debug_address(const struct app *app)
@@ -85,11 +55,14 @@ static int make_pool(struct app *app, enum pool_id id, const char *name, unsigne
 
 static int make_pools(struct app *app, struct error *err)
 {
-    unsigned db = app->s.db_workers ? (unsigned)MIN(app->s.db_workers, 256) : 16;
-    unsigned io = app->s.io_workers ? (unsigned)MIN(app->s.io_workers, 256) : 2 * cpus();
+    unsigned db = app->s->db_workers ? (unsigned)MIN(app->s->db_workers, 256u) : 16;
+    unsigned io = app->s->io_workers ? (unsigned)MIN(app->s->io_workers, 256u) : 2 * cpus();
+    unsigned slow = MAX(1u, cpus() - 1);
     return make_pool(app, POOL_DB, "db", db, err) || make_pool(app, POOL_WRITE, "write", db, err) ||
                    make_pool(app, POOL_IO, "io", io, err) ||
-                   make_pool(app, POOL_SLOW, "slow", MAX(1u, cpus() - 1), err) ||
+                   make_pool(app, POOL_AUTH, "auth", cpus(), err) ||
+                   pool_new_nice("slow", slow, slow * QUEUE_PER_THREAD, &app->pools[POOL_SLOW],
+                                 err) ||
                    make_pool(app, POOL_JOBS, "jobs", 2, err)
                ? -1
                : 0;
@@ -131,21 +104,53 @@ static int open_stores(struct app *app, struct error *err)
         .pool = app->pools[POOL_JOBS],
         .log = app->log,
         .metrics = app->metrics,
-        .purge = app->s.purge_enabled,
-        .purge_age_ms = (int64_t)app->s.purge_age_ms,
-        .purge_interval_ms = MAX(app->s.purge_interval_ms, 1000),
+        .purge = {.enabled = app->s->purge_enabled,
+                  .dry_run = app->s->purge_dry_run,
+                  .age_ms = (int64_t)app->s->purge_age_ms,
+                  .interval_ms = MAX(app->s->purge_interval_ms, (uint64_t)1000)},
         .probe_interval_ms = PROBE_MS,
     };
     return jobs_new(&jobs, &app->jobs, err);
 }
 
-/* 0 takes the default, as in registry; an answer has to fit its buffer. */
-static unsigned page(uint64_t wanted, unsigned def)
+/* ---- what the registry tells and asks ---- */
+
+static bool wants(void *arg, const char *action)
 {
-    return wanted == 0 ? def : (unsigned)MIN(wanted, 20000);
+    const struct app *app = arg;
+    return app->notify && notify_wants(app->notify, action);
 }
 
-static void make_registry(struct app *app)
+static void changed(void *arg)
+{
+    const struct app *app = arg;
+    if (app->notify)
+        notify_wake(app->notify);
+}
+
+static void pulled(void *arg, const struct meta_event *event)
+{
+    const struct app *app = arg;
+    if (app->notify)
+        notify_pull(app->notify, event);
+}
+
+static bool healthy(void *arg)
+{
+    const struct app *app = arg;
+    return !app->health || health_ok(app->health);
+}
+
+static void print_health(void *arg, struct buf *out)
+{
+    const struct app *app = arg;
+    if (app->health)
+        health_print(app->health, out);
+    else
+        buf_puts(out, "{}");
+}
+
+static int make_registry(struct app *app, struct error *err)
 {
     struct registry_config c = {
         .meta = app->meta,
@@ -153,74 +158,87 @@ static void make_registry(struct app *app)
         .uploads = app->uploads,
         .io = app->pools[POOL_IO],
         .metrics = app->metrics,
-        .live = {.policy = {.read_only = app->s.read_only, .delete_enabled = app->s.delete_enabled},
-                 .tags_page = page(app->s.tags_max, 10000),
-                 .catalog_page = page(app->s.catalog_max, 1000)},
         .referrers_page = 1000,
-        .cache_bytes = (size_t)app->s.cache_bytes,
+        .cache_bytes = (size_t)app->s->cache_bytes,
+        .absolute_urls = app->s->relative_urls == URLS_ABSOLUTE,
+        .host = app->s->http_host,
+        .hooks = {app, wants, changed, pulled, healthy, print_health},
     };
+    if (build_live(app->s, app->metrics, app->log, &c.live, err))
+        return -1;
+    app->reload.authn = c.live.authn ? authn_ref(c.live.authn) : NULL;
     app->registry = registry_new(&c);
+    return 0;
 }
 
-static int make_server(struct app *app, struct log *access, struct error *err)
+/* ---- the server ---- */
+
+static double certificate_expiry(void *arg)
 {
+    struct app *app = arg;
+    struct tls_context *c = tls_server_current(app->tls);
+    double at = (double)tls_context_expiry(c);
+    tls_context_unref(c);
+    return at;
+}
+
+static int make_tls(struct app *app, struct error *err)
+{
+    struct tls_context *c = NULL;
+    if (build_tls(app->s, &c, err))
+        return -1;
+    if (!c)
+        return 0;
+    if (tls_context_warning(c))
+        LOG(app->log, LOG_LEVEL_WARN, "the TLS certificate needs attention",
+            F_CSTR("problem", tls_context_warning(c)));
+    app->tls = tls_server_new(c);
+    metrics_callback(app->metrics, "gauge", "berth_tls_certificate_expiry_timestamp_seconds",
+                     "When the server's certificate expires, in seconds since 1970.", "",
+                     certificate_expiry, app);
+    return 0;
+}
+
+static int make_server(struct app *app, struct error *err)
+{
+    CLEANUP_BUF struct buf headers;
     struct http_config c = {
-        .loops = (unsigned)app->s.loops,
+        .loops = (unsigned)app->s->loops,
         .app = app->registry,
         .authorize = registry_authorize,
         .loop_open = registry_loop_open,
         .loop_close = registry_loop_close,
         .fds_reserved = fds_reserved(app),
         .log = app->log,
-        .access_log = access,
+        .access_log = app->logs->access,
         .metrics = app->metrics,
+        .prefix = slice_cstr(app->s->http_prefix),
     };
-    http_limits_default(&c.limits);
-    c.limits.connections_max = (unsigned)app->s.connections_max;
-    c.limits.connections_per_ip = (unsigned)app->s.connections_per_ip;
-    c.limits.head_timeout_ms = app->s.head_timeout_ms;
-    c.limits.idle_timeout_ms = app->s.idle_timeout_ms;
-    c.limits.read_stall_ms = c.limits.write_stall_ms = app->s.stall_timeout_ms;
+    if (build_trusted(app->s, &app->trusted, err) || make_tls(app, err))
+        return -1;
+    c.trusted = app->trusted;
+    build_limits(app->s, &c.limits);
     for (int i = 0; i < POOL_COUNT; i++)
         c.pools[i] = app->pools[i];
-    return http_server_new(&c, &app->server, err);
+    if (http_server_new(&c, &app->server, err))
+        return -1;
+    buf_init(&headers, HEADERS_MAX);
+    build_headers(app->s, &headers);
+    http_server_set_headers(app->server, buf_view(&headers));
+    app->site =
+        (struct http_site){.name = "registry", .drains = true, .metrics = true, .prefixed = true};
+    app->debug_site = (struct http_site){.name = "debug", .connections_max = DEBUG_CONNECTIONS};
+    return app_listen(app, err);
 }
 
-static int listen_all(struct app *app, struct error *err)
+/* Those that work beside the registry; they want to know where it listens. */
+static int make_companions(struct app *app, struct error *err)
 {
-    app->site = (struct http_site){.name = "registry", .drains = true, .metrics = true};
-    app->site.routes = registry_routes(&app->site.n);
-    app->debug_site = (struct http_site){.name = "debug", .connections_max = DEBUG_CONNECTIONS};
-    app->debug_site.routes = registry_debug_routes(&app->debug_site.n);
-    char *bound = NULL;
-    if (http_server_listen(app->server, app->s.http_addr, &app->site, &bound, err))
-        return -1;
-    if (asprintf(&app->address, "%s%s",
-                 slice_starts(slice_cstr(bound), SLICE_LIT("unix:")) ? "" : "http://", bound) < 0)
-        app->address = NULL;
-    free(bound);
-    bound = NULL;
-    if (!*app->s.debug_addr)
-        return 0;
-    struct error why = {0};
-    if (http_server_listen(app->server, app->s.debug_addr, &app->debug_site, &bound, &why)) {
-        /* Somebody else has the default port: that is no reason not to serve. One that was asked
-         * for is. */
-        size_t n;
-        const struct option *o = option_find(SLICE_LIT("http.debug.addr"));
-        if (app->s.origin[o - options_table(&n)] != ORIGIN_DEFAULT) {
-            *err = why;
-            return -1;
-        }
-        log_error(app->log, LOG_LEVEL_WARN,
-                  "no debug listener: set http.debug.addr to a free address, or to \"\"", &why);
-        return 0;
-    }
-    if (asprintf(&app->debug_address, "%s%s",
-                 slice_starts(slice_cstr(bound), SLICE_LIT("unix:")) ? "" : "http://", bound) < 0)
-        app->debug_address = NULL;
-    free(bound);
-    return 0;
+    return build_notify(app->s, app->addresses[0], app->meta, app->log, app->metrics, &app->notify,
+                        err) ||
+                   build_health(app->s, app->store, app->log, app->metrics, &app->health, err)
+               ? -1
+               : 0;
 }
 
 static void on_drain_timeout(struct timer *t)
@@ -234,7 +252,8 @@ static void on_signal(void *arg, int sig)
 {
     struct app *app = arg;
     if (sig == SIGHUP) {
-        LOG(app->log, LOG_LEVEL_INFO, "SIGHUP: this version has nothing to reload");
+        if (!app->stopping)
+            reload_ask(app);
         return;
     }
     if (sig != SIGTERM && sig != SIGINT)
@@ -256,9 +275,33 @@ static void on_signal(void *arg, int sig)
         F_INT("signal", sig));
     os_notify("STOPPING=1");
     registry_set_state(app->registry, REGISTRY_DRAINING);
-    if (app->s.drain_timeout_ms)
-        timer_set(http_server_loop(app->server), &app->drain_timer, app->s.drain_timeout_ms);
+    uint64_t limit = config_settings(app->config)->drain_timeout_ms;
+    if (limit)
+        timer_set(http_server_loop(app->server), &app->drain_timer, limit);
     http_server_drain(app->server);
+}
+
+/* The loop turns: that is what systemd wants to know. */
+static void on_watchdog(struct timer *t)
+{
+    struct app *app = CONTAINER_OF(t, struct app, watchdog);
+    os_notify("WATCHDOG=1");
+    timer_set(http_server_loop(app->server), t, app->watchdog_ms);
+}
+
+/* sd_watchdog_enabled(3): at half of what systemd allows. */
+static void start_watchdog(struct app *app)
+{
+    uint64_t us, pid;
+    const char *text = getenv("WATCHDOG_USEC");
+    const char *who = getenv("WATCHDOG_PID");
+    if (!text || parse_u63(slice_cstr(text), &us) || us == 0)
+        return;
+    if (who && (parse_u63(slice_cstr(who), &pid) || pid != (uint64_t)getpid()))
+        return;
+    app->watchdog_ms = MAX(us / 2000, (uint64_t)1);
+    app->watchdog.fn = on_watchdog;
+    on_watchdog(&app->watchdog);
 }
 
 /* The first thing that loop 0 does. */
@@ -266,6 +309,8 @@ static void on_started(struct task *t)
 {
     struct app *app = CONTAINER_OF(t, struct app, started);
     jobs_start(app->jobs, http_server_loop(app->server));
+    reload_start(app);
+    start_watchdog(app);
     registry_set_state(app->registry, REGISTRY_READY);
     os_notify("READY=1");
 }
@@ -275,31 +320,51 @@ static double lines_dropped(void *arg)
     return (double)log_dropped(arg);
 }
 
-int app_new(const struct settings *s, struct log *log, struct log *access, struct app **out,
-            struct error *err)
+/* storage.filesystem without a directory means registry's own. */
+static int choose_directory(struct app *app, struct error *err)
+{
+    const char *wanted = app->s->root_directory;
+    if (app->s->in_memory) {
+        app->temporary = true;
+        return directory_temporary(&app->directory, err);
+    }
+    if (!*wanted && config_given(app->config, "storage.filesystem"))
+        wanted = "/var/lib/registry";
+    return directory_choose(wanted, &app->directory, err);
+}
+
+static int make_all(struct app *app, struct error *err)
+{
+    return choose_directory(app, err) || make_pools(app, err) || open_stores(app, err) ||
+                   app_adopt(app, err) || make_registry(app, err) || make_server(app, err) ||
+                   make_companions(app, err) ||
+                   signals_new(http_server_loop(app->server), on_signal, app, &app->signals, err)
+               ? -1
+               : 0;
+}
+
+int app_new(const struct config_source *source, struct config *config, struct logs *logs,
+            struct app **out, struct error *err)
 {
     struct app *app = xcalloc(1, sizeof *app);
-    app->s = *s;
-    app->log = log;
+    app->source = source;
+    app->config = config;
+    app->s = config_settings(config);
+    app->logs = logs;
+    app->log = logs->app;
     app->drain_timer.fn = on_drain_timeout;
     app->started.fn = on_started;
     app->metrics = metrics_new();
     process_metrics_register(app->metrics);
     metrics_callback(app->metrics, "counter", "berth_log_dropped_total",
                      "Log lines that were not written because nobody read them.", "log=\"app\"",
-                     lines_dropped, app->log);
+                     lines_dropped, logs->app);
     metrics_callback(app->metrics, "counter", "berth_log_dropped_total",
                      "Log lines that were not written because nobody read them.", "log=\"access\"",
-                     lines_dropped, access);
+                     lines_dropped, logs->access);
+    reload_init(app);
     share_descriptors(app);
-    if (directory_choose(s->root_directory, &app->directory, err) || make_pools(app, err) ||
-        open_stores(app, err)) {
-        app_free(app);
-        return -1;
-    }
-    make_registry(app);
-    if (make_server(app, access, err) || listen_all(app, err) ||
-        signals_new(http_server_loop(app->server), on_signal, app, &app->signals, err)) {
+    if (make_all(app, err)) {
         app_free(app);
         return -1;
     }
@@ -314,6 +379,7 @@ int app_run(struct app *app, struct error *err)
     /* What is left is waiting for steps and jobs that run. Nobody listens to the descriptor of the
      * signals: now they do what they do anywhere. */
     signals_restore();
+    reload_stop(app);
     if (app->jobs && !failed)
         jobs_stop(app->jobs);
     return failed;
@@ -331,14 +397,26 @@ void app_free(struct app *app)
     signals_free(app->signals);
     http_server_free(app->server);
     registry_free(app->registry);
+    notify_free(app->notify);
+    health_free(app->health);
     jobs_free(app->jobs);
     if (app->uploads)
         uploads_free(app->uploads);
     meta_close(app->meta);
     store_close(app->store);
-    metrics_free(app->metrics);
+    reload_free(app);
+    metrics_free(app->metrics); /* its callbacks look at what follows */
+    if (app->tls)
+        tls_server_free(app->tls);
+    trusted_peers_free(app->trusted);
+    if (app->temporary && app->directory)
+        directory_remove(app->directory);
     free(app->directory);
-    free(app->address);
+    for (unsigned i = 0; i < app->n_addresses; i++)
+        free(app->addresses[i]);
     free(app->debug_address);
+    free(app->debug_rows);
+    config_free(app->first);
+    config_free(app->config);
     free(app);
 }

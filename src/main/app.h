@@ -4,22 +4,25 @@
 #define MAIN_APP_H
 
 #include "base/error.h"
-#include "base/log.h"
-#include "main/options.h"
+#include "main/config.h"
+#include "main/logs.h"
 
 struct app;
 
-/* Opens everything and starts to listen; nothing is served before app_run. `log` and `access` are
- * borrowed (access may be NULL). */
-int app_new(const struct settings *s, struct log *log, struct log *access, struct app **out,
-            struct error *err);
+/* Opens everything and starts to listen; nothing is served before app_run. `source` (borrowed for
+ * the life of the app) is read again by a reload; `config` is what it gave and becomes the app's,
+ * also on failure. `logs` are borrowed. */
+int app_new(const struct config_source *source, struct config *config, struct logs *logs,
+            struct app **out, struct error *err);
 /* Serves on the calling thread until SIGTERM or SIGINT, then drains; a second signal ends the
- * process at once, with status 1 while requests run and by the signal itself after that. */
+ * process at once, with status 1 while requests run and by the signal itself after that. SIGHUP
+ * reloads. */
 int app_run(struct app *app, struct error *err);
 void app_free(struct app *app);
 
-/* "http://127.0.0.1:5000" (or "unix:/path"); NULL for a debug listener that is off. Borrowed. */
-const char *app_address(const struct app *app);
+/* "http://127.0.0.1:5000", "https://..." or "unix:/path", in the order of listening; the debug
+ * listener's is NULL when it is off. Borrowed. */
+const char *app_address(const struct app *app, unsigned i); /* NULL after the last one */
 const char *app_debug_address(const struct app *app);
 const char *app_directory(const struct app *app);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "main/directory.h"
 
+#include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -51,4 +53,34 @@ int directory_choose(const char *wanted, char **out, struct error *err)
         return -1;
     *out = STEAL(path);
     return 0;
+}
+
+int directory_temporary(char **out, struct error *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    const char *const places[] = {"/dev/shm", tmp && *tmp == '/' ? tmp : "/tmp"};
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        CLEANUP_FREE char *path = NULL;
+        if (asprintf(&path, "%s/berth-XXXXXX", places[i]) < 0) {
+            path = NULL;
+            return error_set(err, ERR_UNKNOWN, "out of memory");
+        }
+        if (mkdtemp(path)) {
+            *out = STEAL(path);
+            return 0;
+        }
+    }
+    return error_sys(err, errno, "make a directory for storage in memory in %s", places[1]);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st, (void)type, (void)at;
+    (void)remove(path);
+    return 0;
+}
+
+void directory_remove(const char *path)
+{
+    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }

@@ -9,5 +9,10 @@
  * ~/.local/share/berth. It is made. *out is the caller's. -1 with a detail that names what was
  * tried. */
 int directory_choose(const char *wanted, char **out, struct error *err);
+/* storage: inmemory: a new directory in memory (/dev/shm), or among the temporary files where there
+ * is none. */
+int directory_temporary(char **out, struct error *err);
+/* Removes it with all that is in it; what cannot be removed stays. */
+void directory_remove(const char *path);
 
 #endif

@@ -143,6 +143,7 @@ struct settings {
     struct endpoint_settings *endpoints;
     unsigned n_endpoints;
     uint64_t backlog_max; /* notifications.backlog (ours): events that wait; default 100000 */
+    bool envelope_v3;     /* notifications.envelope (ours): 3, the default, or 2 */
     /* health */
     struct check_settings *checks; /* enabled ones */
     unsigned n_checks;

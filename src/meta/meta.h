@@ -97,6 +97,8 @@ struct meta_manifest_put {
     unsigned n_tags;
     const struct meta_condition *condition; /* on tags[0], or on the digest itself when there are no
                                                tags; or NULL */
+    const struct meta_event *event; /* committed with it, once for each tag (its `tag` is that one),
+                                       once when there is none; or NULL */
 };
 struct meta_manifest_put_result {
     bool created; /* was not in this repository before */
@@ -105,6 +107,25 @@ struct meta_manifest_put_result {
                      changed, and the call failed with ERR_MANIFEST_BLOB_UNKNOWN. In the arena. This
                      field is filled on that failure */
     unsigned n_missing;
+};
+
+/* A blob of an import. */
+struct meta_import_blob {
+    struct digest digest;
+    uint64_t size;
+    struct slice bytes;    /* p set: they are to be kept in the database; else the store has them */
+    struct meta_pend pend; /* out of meta_import_pend() */
+    bool conflict;         /* out of it: there is one with another size, and nothing was done */
+};
+
+/* What an import adds to a repository. */
+struct meta_import_repo {
+    struct slice repo;          /* made when it is new, also when there is nothing else */
+    const struct digest *links; /* blobs; those that are not live are left out */
+    unsigned n_links;
+    const struct meta_manifest_put *manifests; /* in this order: children before their index. Of
+                                                  `repo`, `condition` and `event` nothing counts */
+    unsigned n_manifests;
 };
 
 struct meta_names {
@@ -165,11 +186,12 @@ struct meta_ops {
     int (*blob_pend)(struct meta *m, const struct digest *d, uint64_t size, struct meta_pend *out,
                      struct error *err);
     int (*blob_commit)(struct meta *m, struct slice repo, const struct digest *d, uint64_t size,
-                       const struct slice *bytes, struct slice upload_id, struct error *err);
+                       const struct slice *bytes, struct slice upload_id,
+                       const struct meta_event *event, struct error *err);
     int (*blob_mount)(struct meta *m, struct slice from, struct slice repo, const struct digest *d,
-                      struct error *err);
+                      const struct meta_event *event, struct error *err);
     int (*blob_delete)(struct meta *m, struct slice repo, const struct digest *d,
-                       struct error *err);
+                       const struct meta_event *event, struct error *err);
     int (*blob_pending)(struct meta *m, struct slice after, unsigned max, struct arena *a,
                         struct meta_pending **list, unsigned *n, struct error *err);
     int (*blob_resolve)(struct meta *m, const struct digest *d, int64_t epoch, bool exists,
@@ -180,9 +202,11 @@ struct meta_ops {
     int (*manifest_get)(struct meta *m, struct slice repo, const struct reference *ref,
                         bool want_bytes, struct meta_manifest *out, struct error *err);
     int (*manifest_delete)(struct meta *m, struct slice repo, const struct digest *d,
-                           const struct meta_condition *condition, struct error *err);
+                           const struct meta_condition *condition, const struct meta_event *event,
+                           struct error *err);
     int (*tag_delete)(struct meta *m, struct slice repo, struct slice tag,
-                      const struct meta_condition *condition, struct error *err);
+                      const struct meta_condition *condition, const struct meta_event *event,
+                      struct error *err);
 
     int (*tags)(struct meta *m, struct slice repo, struct slice last, unsigned n, struct arena *a,
                 struct meta_names *out, struct error *err);
@@ -192,6 +216,29 @@ struct meta_ops {
                      struct slice artifact_type, struct slice last, unsigned n, struct arena *a,
                      struct meta_referrers *out, struct error *err);
     int (*stats)(struct meta *m, struct meta_stats *out, struct error *err);
+
+    int (*cursor_ensure)(struct meta *m, struct slice name, int64_t *position, struct error *err);
+    int (*cursor_remove)(struct meta *m, struct slice name, struct error *err);
+    int (*cursors)(struct meta *m, struct arena *a, struct meta_cursor **list, unsigned *n,
+                   struct error *err);
+    int (*cursor_get)(struct meta *m, struct slice name, int64_t *position, struct error *err);
+    int (*cursor_advance)(struct meta *m, struct slice name, int64_t from, int64_t to, int64_t *now,
+                          struct error *err);
+    int (*events_after)(struct meta *m, int64_t position, unsigned n, struct arena *a,
+                        struct meta_events *out, struct error *err);
+    int (*events_add)(struct meta *m, const struct meta_event_row *rows, unsigned n,
+                      struct error *err);
+    int (*events_replay)(struct meta *m, struct slice cursor, int64_t id, uint64_t *again,
+                         struct error *err);
+    int (*events_drop)(struct meta *m, struct slice cursor, int64_t id, uint64_t *dropped,
+                       struct error *err);
+
+    int (*import_pend)(struct meta *m, struct meta_import_blob *list, unsigned n,
+                       struct error *err);
+    int (*import_live)(struct meta *m, const struct meta_import_blob *list, unsigned n,
+                       struct error *err);
+    int (*import_repo)(struct meta *m, const struct meta_import_repo *in, struct arena *a,
+                       struct error *err);
 };
 
 struct meta {
@@ -203,6 +250,11 @@ struct meta {
  */
 int meta_sqlite_open(const char *path, unsigned readers_max, struct metrics *metrics,
                      struct meta **out, struct error *err);
+/* For a tool beside a running server: opens the database of this program's schema as it is, without
+ * migrating it and without a generation of its own (recovery would take the pending blobs of the
+ * server away). Only the calls on events and cursors may be used, except meta_cursor_ensure() and
+ * meta_cursor_remove(). ERR_NOT_FOUND when there is none; each failure has a detail. */
+int meta_sqlite_tool(const char *path, struct meta **out, struct error *err);
 
 static inline void meta_close(struct meta *m)
 {
@@ -285,6 +337,9 @@ static inline int meta_upload_exists(struct meta *m, struct slice id, bool *open
     return m->ops->upload_exists(m, id, open, err);
 }
 
+/* Where a change takes an event (event.h; NULL: none), the event is committed with the change,
+ * unless there is no cursor: exactly when the call succeeds, also if all was so already. */
+
 /* --- blobs --- */
 /* A live blob linked to this repository; ERR_BLOB_UNKNOWN otherwise. Reads only. */
 static inline int meta_blob_get(struct meta *m, struct slice repo, const struct digest *d,
@@ -316,23 +371,24 @@ static inline int meta_blob_pend(struct meta *m, const struct digest *d, uint64_
  * one, ERR_CONFLICT without bytes when the blob is not pending any more (push again). */
 static inline int meta_blob_commit(struct meta *m, struct slice repo, const struct digest *d,
                                    uint64_t size, const struct slice *bytes, struct slice upload_id,
-                                   struct error *err)
+                                   const struct meta_event *event, struct error *err)
 {
-    return m->ops->blob_commit(m, repo, d, size, bytes, upload_id, err);
+    return m->ops->blob_commit(m, repo, d, size, bytes, upload_id, event, err);
 }
 /* Links a live blob of repository `from` to `repo`; ERR_BLOB_UNKNOWN when `from` has no such blob.
  * With `from` empty: of any repository (the caller has asked the policy). */
 static inline int meta_blob_mount(struct meta *m, struct slice from, struct slice repo,
-                                  const struct digest *d, struct error *err)
+                                  const struct digest *d, const struct meta_event *event,
+                                  struct error *err)
 {
-    return m->ops->blob_mount(m, from, repo, d, err);
+    return m->ops->blob_mount(m, from, repo, d, event, err);
 }
 /* Removes the link; the blob itself is the garbage collector's, which leaves it alone for another
  * META_LINK_LEASE_MS. ERR_NAME_UNKNOWN, ERR_BLOB_UNKNOWN. */
 static inline int meta_blob_delete(struct meta *m, struct slice repo, const struct digest *d,
-                                   struct error *err)
+                                   const struct meta_event *event, struct error *err)
 {
-    return m->ops->blob_delete(m, repo, d, err);
+    return m->ops->blob_delete(m, repo, d, event, err);
 }
 /* Pending blobs whose lease has expired or was given by an earlier process: for recovery. Up to
  * `max` (and to a limit of the backend, at least 1000), ascending by digest, after `after`
@@ -372,17 +428,20 @@ static inline int meta_manifest_get(struct meta *m, struct slice repo, const str
 }
 /* The manifest and all tags that point to it go. condition: on the digest itself; or NULL. First
  * the condition's error (what is not there, the condition is asked about with NULL), then
- * ERR_MANIFEST_UNKNOWN, ERR_NAME_UNKNOWN. */
+ * ERR_MANIFEST_UNKNOWN, ERR_NAME_UNKNOWN. The event is followed by one for each tag that goes, with
+ * `tag` and without digest, media type, size, references and url. */
 static inline int meta_manifest_delete(struct meta *m, struct slice repo, const struct digest *d,
-                                       const struct meta_condition *condition, struct error *err)
+                                       const struct meta_condition *condition,
+                                       const struct meta_event *event, struct error *err)
 {
-    return m->ops->manifest_delete(m, repo, d, condition, err);
+    return m->ops->manifest_delete(m, repo, d, condition, event, err);
 }
 /* The tag goes, the manifest stays. condition and errors: as meta_manifest_delete(), on the tag. */
 static inline int meta_tag_delete(struct meta *m, struct slice repo, struct slice tag,
-                                  const struct meta_condition *condition, struct error *err)
+                                  const struct meta_condition *condition,
+                                  const struct meta_event *event, struct error *err)
 {
-    return m->ops->tag_delete(m, repo, tag, condition, err);
+    return m->ops->tag_delete(m, repo, tag, condition, event, err);
 }
 /* Up to n tags after `last` (exclusive; empty: from the first) in byte order. ERR_NAME_UNKNOWN when
  * there is no such repository. n == 0: existence only. */
@@ -411,6 +470,91 @@ static inline int meta_referrers(struct meta *m, struct slice repo, struct slice
 static inline int meta_stats_get(struct meta *m, struct meta_stats *out, struct error *err)
 {
     return m->ops->stats(m, out, err);
+}
+
+/* --- events (event.h). Unknown cursors: ERR_NOT_FOUND --- */
+/* Makes the cursor, at the newest event, unless there is one; its position. Names are not empty. */
+static inline int meta_cursor_ensure(struct meta *m, struct slice name, int64_t *position,
+                                     struct error *err)
+{
+    return m->ops->cursor_ensure(m, name, position, err);
+}
+/* With the events that nobody waits for any more. One that is not there is fine. */
+static inline int meta_cursor_remove(struct meta *m, struct slice name, struct error *err)
+{
+    return m->ops->cursor_remove(m, name, err);
+}
+/* All of them by name, with their backlogs, in the arena. What it costs depends on the number of
+ * cursors, not on that of events. */
+static inline int meta_cursors(struct meta *m, struct arena *a, struct meta_cursor **list,
+                               unsigned *n, struct error *err)
+{
+    return m->ops->cursors(m, a, list, n, err);
+}
+static inline int meta_cursor_get(struct meta *m, struct slice name, int64_t *position,
+                                  struct error *err)
+{
+    return m->ops->cursor_get(m, name, position, err);
+}
+/* What is up to `to` is done: moves a cursor that stands at `from`, and removes some (at most
+ * 1,000) of the events that everybody has passed. When the cursor stands elsewhere, because it was
+ * replayed or dropped meanwhile, it stays there. *now is where it stands. from <= to. */
+static inline int meta_cursor_advance(struct meta *m, struct slice name, int64_t from, int64_t to,
+                                      int64_t *now, struct error *err)
+{
+    return m->ops->cursor_advance(m, name, from, to, now, err);
+}
+/* Up to n events after a position (exclusive; 0: from the oldest), ascending, in the arena. A page
+ * ends early, with at least one event, at some 1 MB. */
+static inline int meta_events_after(struct meta *m, int64_t position, unsigned n, struct arena *a,
+                                    struct meta_events *out, struct error *err)
+{
+    return m->ops->events_after(m, position, n, a, out, err);
+}
+/* Events that come with no change (pulls): time_ms and event of each row count (time_ms 0: now), id
+ * and uuid are the backend's. All or nothing; nothing when there is no cursor. */
+static inline int meta_events_add(struct meta *m, const struct meta_event_row *rows, unsigned n,
+                                  struct error *err)
+{
+    return m->ops->events_add(m, rows, n, err);
+}
+/* The cursor goes back, so that event `id` is the next one; *again: how many more are delivered
+ * because of that. ERR_BAD_REQUEST with a detail when that event is not kept any more, or the
+ * cursor has not passed it yet. */
+static inline int meta_events_replay(struct meta *m, struct slice cursor, int64_t id,
+                                     uint64_t *again, struct error *err)
+{
+    return m->ops->events_replay(m, cursor, id, again, err);
+}
+/* The cursor goes past event `id` (INT64_MAX: past the newest), if it is not there already. What it
+ * skips counts in *dropped. */
+static inline int meta_events_drop(struct meta *m, struct slice cursor, int64_t id,
+                                   uint64_t *dropped, struct error *err)
+{
+    return m->ops->events_drop(m, cursor, id, dropped, err);
+}
+
+/* --- import: what single calls do, many in one transaction, and without events. Meant for when
+ * nobody else is at work, because a long transaction keeps the others waiting --- */
+/* meta_blob_pend() for each; but one of at most META_INLINE_MAX bytes that is not live is left as
+ * it is, because it needs no pending row. */
+static inline int meta_import_pend(struct meta *m, struct meta_import_blob *list, unsigned n,
+                                   struct error *err)
+{
+    return m->ops->import_pend(m, list, n, err);
+}
+/* meta_blob_commit() for each, without upload and repository. All or nothing. */
+static inline int meta_import_live(struct meta *m, const struct meta_import_blob *list, unsigned n,
+                                   struct error *err)
+{
+    return m->ops->import_live(m, list, n, err);
+}
+/* Links that are new get a lease; then meta_manifest_put() for each. All or nothing: the errors of
+ * that call. */
+static inline int meta_import_repo(struct meta *m, const struct meta_import_repo *in,
+                                   struct arena *a, struct error *err)
+{
+    return m->ops->import_repo(m, in, a, err);
 }
 
 #endif

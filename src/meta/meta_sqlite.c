@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "meta/migrate.h"
 #include "meta/sqlite_int.h"
@@ -130,6 +132,18 @@ static const struct meta_ops ops = {
     .repositories = sqlite_repositories,
     .referrers = sqlite_referrers,
     .stats = stats,
+    .cursor_ensure = sqlite_cursor_ensure,
+    .cursor_remove = sqlite_cursor_remove,
+    .cursors = sqlite_cursors,
+    .cursor_get = sqlite_cursor_get,
+    .cursor_advance = sqlite_cursor_advance,
+    .events_after = sqlite_events_after,
+    .events_add = sqlite_events_add,
+    .events_replay = sqlite_events_replay,
+    .events_drop = sqlite_events_drop,
+    .import_pend = sqlite_import_pend,
+    .import_live = sqlite_import_live,
+    .import_repo = sqlite_import_repo,
 };
 
 /* Nothing of this is acknowledged to anybody, so it need not be durable by itself: NORMAL leaves
@@ -145,18 +159,11 @@ static int prepare_database(struct sqdb *db, int64_t *generation, struct error *
     return sqdb_exec(db, "PRAGMA synchronous = FULL", err);
 }
 
-int meta_sqlite_open(const char *path, unsigned readers_max, struct metrics *metrics,
-                     struct meta **out, struct error *err)
+/* Owns `db`, also when it fails. */
+static int start(struct sqdb *db, const char *path, unsigned readers_max, struct metrics *metrics,
+                 int64_t generation, struct meta **out, struct error *err)
 {
-    struct sqdb *db = NULL;
-    int64_t generation = 0;
     struct writer *writer = NULL;
-    if (sqdb_open(path, SQDB_WRITER, &db, err) < 0)
-        return -1;
-    if (prepare_database(db, &generation, err) < 0) {
-        sqdb_close(db);
-        return -1;
-    }
     if (writer_start(db, WRITER_QUEUE_MAX, metrics, &writer, err) < 0)
         return -1;
     struct meta_sqlite *s = xcalloc(1, sizeof *s);
@@ -164,8 +171,52 @@ int meta_sqlite_open(const char *path, unsigned readers_max, struct metrics *met
     s->writer = writer;
     s->readers = readers_new(path, readers_max);
     s->generation = generation;
+    s->listeners = -1;
     for (unsigned i = 0; i < META_EPOCHS; i++)
         atomic_init(&s->epochs[i], 1);
     *out = &s->base;
+    return 0;
+}
+
+int meta_sqlite_open(const char *path, unsigned readers_max, struct metrics *metrics,
+                     struct meta **out, struct error *err)
+{
+    struct sqdb *db = NULL;
+    int64_t generation = 0;
+    if (sqdb_open(path, SQDB_WRITER, &db, err) < 0)
+        return -1;
+    if (prepare_database(db, &generation, err) < 0) {
+        sqdb_close(db);
+        return -1;
+    }
+    return start(db, path, readers_max, metrics, generation, out, err);
+}
+
+/* A reader looks first: the settings of a writer would change a database that is not ours. */
+static int check_database(const char *path, struct error *err)
+{
+    struct sqdb *db = NULL;
+    struct error why = {0};
+    if (access(path, R_OK | W_OK) < 0)
+        return error_detail(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNKNOWN,
+                            errno == ENOENT ? "there is no database %s: is that the data directory?"
+                                            : "the database %s may not be read and written by this "
+                                              "user",
+                            path);
+    if (sqdb_open(path, SQDB_READER, &db, &why) < 0)
+        return error_detail(err, why.code, "%s", why.message);
+    int r = migrate_check(db, meta_migrations_n, err);
+    sqdb_close(db);
+    return r;
+}
+
+int meta_sqlite_tool(const char *path, struct meta **out, struct error *err)
+{
+    struct sqdb *db = NULL;
+    struct error why = {0};
+    if (check_database(path, err) < 0)
+        return -1;
+    if (sqdb_open(path, SQDB_WRITER, &db, &why) < 0 || start(db, path, 1, NULL, 0, out, &why) < 0)
+        return error_detail(err, why.code, "%s", why.message);
     return 0;
 }

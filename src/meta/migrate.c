@@ -79,3 +79,22 @@ int migrate(struct sqdb *db, const struct migration *steps, unsigned n, struct e
     } while (r == 0);
     return r < 0 ? -1 : 0;
 }
+
+int migrate_check(struct sqdb *db, unsigned n, struct error *err)
+{
+    struct error why = {0};
+    int64_t version = 0;
+    int known = recognise(db, &why);
+    if (known > 0 &&
+        sqdb_number(db, "SELECT coalesce(max(version), 0) FROM schema", &version, &why) < 0)
+        known = -1;
+    if (known < 0)
+        return error_detail(err, why.code, "%s", why.message);
+    if (version == n)
+        return 0;
+    return error_detail(err, ERR_UNKNOWN,
+                        "the database has schema version %" PRId64 ", this program has %u: %s",
+                        version, n,
+                        version < n ? "start the server of this version once, which migrates it"
+                                    : "use the version of the program that wrote it");
+}

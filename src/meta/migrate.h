@@ -18,6 +18,10 @@ struct migration {
  * for a database of a newer program or of another one. Safe when two processes do it at once. */
 int migrate(struct sqdb *db, const struct migration *steps, unsigned n, struct error *err);
 
+/* Changes nothing: 0 when the database is at version n already, otherwise ERR_UNKNOWN with a detail
+ * that says what to do. */
+int migrate_check(struct sqdb *db, unsigned n, struct error *err);
+
 /* The schema of this program. */
 extern const struct migration meta_migrations[];
 extern const unsigned meta_migrations_n;

@@ -133,7 +133,31 @@ static const char counts[] =
     "  WHEN OLD.state = 0 AND NEW.state = 1 BEGIN"
     "  UPDATE counts SET uploads = uploads - 1 WHERE id = 1; END;";
 
+/* Version 2. Who delivers events has a cursor: the id of the last one that is done. AUTOINCREMENT:
+ * an id must not come back when the events before it are gone. */
+static const char events[] = "CREATE TABLE events ("
+                             "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+                             "  time_ms INTEGER NOT NULL,"
+                             "  uuid TEXT NOT NULL,"
+                             "  action TEXT NOT NULL,"
+                             "  repo TEXT NOT NULL,"
+                             "  digest TEXT NOT NULL,"
+                             "  media_type TEXT NOT NULL,"
+                             "  size INTEGER NOT NULL,"
+                             "  tag TEXT NOT NULL,"
+                             "  from_repo TEXT NOT NULL,"
+                             "  url TEXT NOT NULL,"
+                             "  request TEXT NOT NULL,"
+                             "  actor TEXT NOT NULL,"
+                             "  refs TEXT NOT NULL) STRICT;" /* may be long */
+                             "CREATE TABLE cursors ("
+                             "  name TEXT NOT NULL PRIMARY KEY CHECK (name <> ''),"
+                             "  position INTEGER NOT NULL CHECK (position >= 0))"
+                             "  STRICT, WITHOUT ROWID;"
+                             "CREATE INDEX cursors_position ON cursors (position);";
+
 const struct migration meta_migrations[] = {
     {"first schema", {repositories, blobs, manifests, uploads, counts}},
+    {"events", {events}},
 };
 const unsigned meta_migrations_n = ARRAY_LEN(meta_migrations);

@@ -74,6 +74,7 @@
                           "LEFT JOIN blob_data d ON d.blob = b.id " SQL_BLOB_GET_WHERE)            \
     X(SQL_BLOB_ROW, "SELECT id, size, state, epoch, lease_ms, generation, is_inline "              \
                     "FROM blobs WHERE digest = $1")                                                \
+    X(SQL_BLOB_LIVE, "SELECT id FROM blobs WHERE digest = $1 AND state = 1")                       \
     X(SQL_BLOB_ADD,                                                                                \
       "INSERT INTO blobs (digest, size, state, epoch, lease_ms, generation, created_ms, "          \
       "is_inline) VALUES ($1, $2, $3, 1, $4, $5, $6, $7) RETURNING id")                            \
@@ -90,6 +91,9 @@
     X(SQL_BLOB_GRACE_ONE, "UPDATE blobs SET lease_ms = $1 WHERE digest = $2 AND lease_ms < $1")    \
     X(SQL_LINK_PUT, "INSERT INTO repo_blobs (repo, blob, lease_ms) VALUES ($1, $2, $3) "           \
                     "ON CONFLICT (repo, blob) DO UPDATE SET lease_ms = excluded.lease_ms")         \
+    X(SQL_LINK_ADD, "INSERT INTO repo_blobs (repo, blob, lease_ms) SELECT $1, b.id, $2 FROM "      \
+                    "blobs b WHERE b.digest = $3 AND b.state = 1 "                                 \
+                    "ON CONFLICT (repo, blob) DO NOTHING")                                         \
     X(SQL_LINK_LEASE, "UPDATE repo_blobs SET lease_ms = $1 WHERE repo = (SELECT id FROM "          \
                       "repositories WHERE name = $2) AND blob = (SELECT id FROM blobs WHERE "      \
                       "digest = $3 AND state = 1)")                                                \
@@ -135,7 +139,35 @@
       "WHERE r.name = $1 AND m.subject = $2 AND m.digest > $3 ORDER BY m.digest LIMIT $4")         \
     X(SQL_REFERRERS_TYPE, SQL_REFERRER_COLUMNS                                                     \
       "WHERE r.name = $1 AND m.subject = $2 AND m.artifact_type = $3 AND m.digest > $4 "           \
-      "ORDER BY m.digest LIMIT $5")
+      "ORDER BY m.digest LIMIT $5")                                                                \
+    X(SQL_TAGS_OF, "SELECT name FROM tags WHERE manifest = $1 ORDER BY repo, name")                \
+    X(SQL_BLOB_SIZE, "SELECT size FROM blobs WHERE id = $1")                                       \
+    /* --- events and cursors --- */                                                               \
+    X(SQL_EVENT_ADD,                                                                               \
+      "INSERT INTO events (time_ms, uuid, action, repo, digest, media_type, size, tag, "           \
+      "from_repo, url, request, actor, refs) "                                                     \
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")                           \
+    X(SQL_EVENTS_AFTER, "SELECT id, time_ms, uuid, action, repo, digest, media_type, size, tag, "  \
+                        "from_repo, url, request, actor, refs FROM events WHERE id > $1 "          \
+                        "ORDER BY id LIMIT $2")                                                    \
+    X(SQL_EVENT_NEWEST, "SELECT id FROM events WHERE id > $1 ORDER BY id DESC LIMIT 1")            \
+    X(SQL_EVENT_FIRST, "SELECT id FROM events WHERE id > $1 ORDER BY id LIMIT 1")                  \
+    X(SQL_EVENTS_PRUNE, "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id <= $1 "    \
+                        "ORDER BY id LIMIT $2)")                                                   \
+    X(SQL_CURSOR_ANY, "SELECT 1 FROM cursors WHERE name > $1 LIMIT 1")                             \
+    X(SQL_CURSOR_GET, "SELECT position FROM cursors WHERE name = $1")                              \
+    X(SQL_CURSOR_ADD, "INSERT INTO cursors (name, position) VALUES ($1, $2)")                      \
+    X(SQL_CURSOR_MOVE, "UPDATE cursors SET position = $1 WHERE name = $2 AND position = $3")       \
+    X(SQL_CURSOR_REMOVE, "DELETE FROM cursors WHERE name = $1")                                    \
+    X(SQL_CURSOR_LOWEST,                                                                           \
+      "SELECT position FROM cursors WHERE position >= $1 ORDER BY position LIMIT 1")               \
+    /* Ids have no gaps: the first and the last are the count. */                                  \
+    X(SQL_CURSOR_LIST,                                                                             \
+      "SELECT c.name, c.position, "                                                                \
+      "(SELECT e.id FROM events e WHERE e.id > c.position ORDER BY e.id LIMIT 1), "                \
+      "(SELECT e.time_ms FROM events e WHERE e.id > c.position ORDER BY e.id LIMIT 1), "           \
+      "(SELECT e.id FROM events e WHERE e.id > c.position ORDER BY e.id DESC LIMIT 1) "            \
+      "FROM cursors c WHERE c.name > $1 ORDER BY c.name")
 
 enum sql_id {
 #define SQL_ENUM(id, text) id,

@@ -17,6 +17,7 @@ struct blob_txn {
     bool exists; /* blob_resolve */
     int64_t epoch;
     struct meta_pend pend; /* blob_pend */
+    const struct meta_event *event;
 };
 
 /* A row of `blobs`. */
@@ -257,11 +258,14 @@ static int run_commit(struct txn *t, struct sqdb *db, struct error *err)
     if (!changes)
         return error_set(err, ERR_BLOB_UPLOAD_UNKNOWN, "no open upload %.*s",
                          SLICE_ARG(b->upload_id));
-    return make_live(b, db, &blob, err) < 0 ? -1 : link_put(db, b->repo, blob, err);
+    if (make_live(b, db, &blob, err) < 0 || link_put(db, b->repo, blob, err) < 0)
+        return -1;
+    return sqlite_event_put(b->s, db, b->event, err);
 }
 
 int sqlite_blob_commit(struct meta *m, struct slice repo, const struct digest *d, uint64_t size,
-                       const struct slice *bytes, struct slice upload_id, struct error *err)
+                       const struct slice *bytes, struct slice upload_id,
+                       const struct meta_event *event, struct error *err)
 {
     CHECK(!bytes || (bytes->n <= META_INLINE_MAX && bytes->n == size));
     struct blob_txn b = {.txn.run = run_commit,
@@ -269,7 +273,8 @@ int sqlite_blob_commit(struct meta *m, struct slice repo, const struct digest *d
                          .upload_id = upload_id,
                          .digest = slice_cstr(d->text),
                          .size = size,
-                         .bytes = bytes};
+                         .bytes = bytes,
+                         .event = event};
     return run(m, &b, err);
 }
 
@@ -316,6 +321,19 @@ int sqlite_blob_lease(struct meta *m, struct slice repo, const struct digest *d,
     return run(m, &b, err);
 }
 
+static int put_mount_event(struct blob_txn *b, struct sqdb *db, int64_t blob, struct error *err)
+{
+    int64_t size = 0;
+    int r = sqlite_event_wanted(b->s, db, b->event, err);
+    if (r <= 0)
+        return r;
+    struct meta_event event = *b->event;
+    if (SQ_FIND(db, SQL_BLOB_SIZE, &size, err, sq_i(blob)) < 0)
+        return -1;
+    event.size = (uint64_t)size;
+    return sqlite_event_put(b->s, db, &event, err);
+}
+
 static int run_mount(struct txn *t, struct sqdb *db, struct error *err)
 {
     struct blob_txn *b = TXN_SELF(t, struct blob_txn);
@@ -330,14 +348,19 @@ static int run_mount(struct txn *t, struct sqdb *db, struct error *err)
     }
     if (r < 0)
         return -1;
-    return r ? link_put(db, b->repo, blob, err) : unknown(b->digest, err);
+    if (r == 0)
+        return unknown(b->digest, err);
+    return link_put(db, b->repo, blob, err) < 0 ? -1 : put_mount_event(b, db, blob, err);
 }
 
 int sqlite_blob_mount(struct meta *m, struct slice from, struct slice repo, const struct digest *d,
-                      struct error *err)
+                      const struct meta_event *event, struct error *err)
 {
-    struct blob_txn b = {
-        .txn.run = run_mount, .from = from, .repo = repo, .digest = slice_cstr(d->text)};
+    struct blob_txn b = {.txn.run = run_mount,
+                         .from = from,
+                         .repo = repo,
+                         .digest = slice_cstr(d->text),
+                         .event = event};
     return run(m, &b, err);
 }
 
@@ -354,12 +377,36 @@ static int run_delete(struct txn *t, struct sqdb *db, struct error *err)
         return unknown(b->digest, err);
     /* This may have been the last link. A push that has just been told that the blob is there
      * counts on it: the grace period starts now. */
-    return SQ_RUN(db, SQL_BLOB_GRACE_ONE, NULL, err, sq_i(os_wall_ms() + META_LINK_LEASE_MS),
-                  sq_t(b->digest));
+    if (SQ_RUN(db, SQL_BLOB_GRACE_ONE, NULL, err, sq_i(os_wall_ms() + META_LINK_LEASE_MS),
+               sq_t(b->digest)) < 0)
+        return -1;
+    return sqlite_event_put(b->s, db, b->event, err);
 }
 
-int sqlite_blob_delete(struct meta *m, struct slice repo, const struct digest *d, struct error *err)
+int sqlite_blob_delete(struct meta *m, struct slice repo, const struct digest *d,
+                       const struct meta_event *event, struct error *err)
 {
-    struct blob_txn b = {.txn.run = run_delete, .repo = repo, .digest = slice_cstr(d->text)};
+    struct blob_txn b = {
+        .txn.run = run_delete, .repo = repo, .digest = slice_cstr(d->text), .event = event};
     return run(m, &b, err);
+}
+
+/* --- steps of a push inside another transaction --- */
+
+int sqlite_blob_pend_in(struct meta_sqlite *s, struct sqdb *db, const struct digest *d,
+                        uint64_t size, struct meta_pend *out, struct error *err)
+{
+    struct blob_txn b = {.s = s, .digest = slice_cstr(d->text), .size = size};
+    if (run_pend(&b.txn, db, err) < 0)
+        return -1;
+    *out = b.pend;
+    return 0;
+}
+
+int sqlite_blob_live_in(struct meta_sqlite *s, struct sqdb *db, const struct digest *d,
+                        uint64_t size, const struct slice *bytes, struct error *err)
+{
+    struct blob_txn b = {.s = s, .digest = slice_cstr(d->text), .size = size, .bytes = bytes};
+    int64_t id;
+    return make_live(&b, db, &id, err);
 }

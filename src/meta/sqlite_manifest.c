@@ -10,6 +10,7 @@ struct remove_txn {
     struct slice repo, tag;
     const struct digest *digest; /* or this */
     const struct meta_condition *condition;
+    const struct meta_event *event;
 };
 
 /* --- reading --- */
@@ -87,6 +88,28 @@ int sqlite_condition_on_digest(const struct meta_condition *c, const struct dige
 
 /* --- removing --- */
 
+/* Before the tags of the manifest are gone. As registry has it: the manifest, then each tag. */
+static int put_delete_events(struct remove_txn *d, struct sqdb *db, int64_t manifest,
+                             struct error *err)
+{
+    int r = sqlite_event_wanted(d->s, db, d->event, err);
+    if (r <= 0)
+        return r;
+    if (sqlite_event_put(d->s, db, d->event, err) < 0)
+        return -1;
+    struct meta_event event = *d->event;
+    event.digest = event.media_type = event.references = event.url = SLICE_NONE;
+    event.size = 0;
+    SQ_CLEANUP struct sqlite3_stmt *q = SQ_START(db, SQL_TAGS_OF, err, sq_i(manifest));
+    r = q ? 1 : -1;
+    while (r > 0 && (r = sq_next(q, err)) > 0) {
+        event.tag = sq_bytes(q, 0);
+        if (sqlite_event_put(d->s, db, &event, err) < 0)
+            return -1;
+    }
+    return r;
+}
+
 static int run_manifest_delete(struct txn *t, struct sqdb *db, struct error *err)
 {
     struct remove_txn *d = TXN_SELF(t, struct remove_txn);
@@ -98,6 +121,8 @@ static int run_manifest_delete(struct txn *t, struct sqdb *db, struct error *err
         return -1;
     if (r == 0)
         return sqlite_repo_unknown_or(db, d->repo, ERR_MANIFEST_UNKNOWN, err);
+    if (put_delete_events(d, db, id, err) < 0)
+        return -1;
     /* A client that has just seen one of its blobs counts on it: the grace period starts now. Tags
      * and edges go with the row. */
     if (SQ_RUN(db, SQL_BLOB_GRACE, NULL, err, sq_i(os_wall_ms() + META_LINK_LEASE_MS), sq_i(id)) <
@@ -115,7 +140,8 @@ static int run_tag_delete(struct txn *t, struct sqdb *db, struct error *err)
     if (r < 0 || sqlite_condition_on_tag(d->condition, db, repo, d->tag, err) < 0 ||
         (r > 0 && SQ_RUN(db, SQL_TAG_DELETE, &changes, err, sq_i(repo), sq_t(d->tag)) < 0))
         return -1;
-    return changes ? 0 : sqlite_repo_unknown_or(db, d->repo, ERR_MANIFEST_UNKNOWN, err);
+    return changes ? sqlite_event_put(d->s, db, d->event, err)
+                   : sqlite_repo_unknown_or(db, d->repo, ERR_MANIFEST_UNKNOWN, err);
 }
 
 static void removed(struct txn *t)
@@ -132,17 +158,25 @@ static int run(struct meta *m, struct remove_txn *d, struct error *err)
 }
 
 int sqlite_manifest_delete(struct meta *m, struct slice repo, const struct digest *d,
-                           const struct meta_condition *condition, struct error *err)
+                           const struct meta_condition *condition, const struct meta_event *event,
+                           struct error *err)
 {
-    struct remove_txn t = {
-        .txn.run = run_manifest_delete, .repo = repo, .digest = d, .condition = condition};
+    struct remove_txn t = {.txn.run = run_manifest_delete,
+                           .repo = repo,
+                           .digest = d,
+                           .condition = condition,
+                           .event = event};
     return run(m, &t, err);
 }
 
 int sqlite_tag_delete(struct meta *m, struct slice repo, struct slice tag,
-                      const struct meta_condition *condition, struct error *err)
+                      const struct meta_condition *condition, const struct meta_event *event,
+                      struct error *err)
 {
-    struct remove_txn t = {
-        .txn.run = run_tag_delete, .repo = repo, .tag = tag, .condition = condition};
+    struct remove_txn t = {.txn.run = run_tag_delete,
+                           .repo = repo,
+                           .tag = tag,
+                           .condition = condition,
+                           .event = event};
     return run(m, &t, err);
 }

@@ -192,6 +192,19 @@ static int put_tags(struct put_txn *p, struct sqdb *db, int64_t repo, int64_t id
     return 0;
 }
 
+static int put_events(struct put_txn *p, struct sqdb *db, struct error *err)
+{
+    if (!p->in->event || p->in->n_tags == 0)
+        return sqlite_event_put(p->s, db, p->in->event, err);
+    struct meta_event event = *p->in->event;
+    for (unsigned i = 0; i < p->in->n_tags; i++) {
+        event.tag = p->in->tags[i];
+        if (sqlite_event_put(p->s, db, &event, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int run_put(struct txn *t, struct sqdb *db, struct error *err)
 {
     struct put_txn *p = TXN_SELF(t, struct put_txn);
@@ -203,7 +216,7 @@ static int run_put(struct txn *t, struct sqdb *db, struct error *err)
         return -1;
     if (put_row(p, db, repo, &id, err) < 0 || put_edges(p, db, repo, id, err) < 0)
         return -1;
-    return put_tags(p, db, repo, id, err);
+    return put_tags(p, db, repo, id, err) < 0 ? -1 : put_events(p, db, err);
 }
 
 static void put_committed(struct txn *t)
@@ -224,19 +237,25 @@ static void report_missing(const struct put_txn *p, struct arena *a,
             out->missing[out->n_missing++] = arena_slice(a, p->wants[i].digest);
 }
 
+static void prepare(struct put_txn *p, struct arena *a)
+{
+    const struct meta_manifest_put *in = p->in;
+    collect_wants(p, in->manifest, a);
+    if (in->digest.alg == HASH_SHA256) {
+        struct slice hex = digest_hex(&in->digest);
+        memcpy(p->sha256, hex.p, hex.n);
+    } else {
+        hash_hex(HASH_SHA256, in->body.p, in->body.n, p->sha256);
+    }
+}
+
 int sqlite_manifest_put(struct meta *m, const struct meta_manifest_put *in, struct arena *a,
                         struct meta_manifest_put_result *out, struct error *err)
 {
     struct put_txn p = {
         .txn = {.run = run_put, .committed = put_committed}, .s = meta_sqlite(m), .in = in};
     struct error local = {0};
-    collect_wants(&p, in->manifest, a);
-    if (in->digest.alg == HASH_SHA256) {
-        struct slice hex = digest_hex(&in->digest);
-        memcpy(p.sha256, hex.p, hex.n);
-    } else {
-        hash_hex(HASH_SHA256, in->body.p, in->body.n, p.sha256);
-    }
+    prepare(&p, a);
     if (look_up_first(&p, &local) < 0 || writer_run(p.s->writer, &p.txn, &local) < 0) {
         if (local.code == ERR_MANIFEST_BLOB_UNKNOWN)
             report_missing(&p, a, out);
@@ -246,4 +265,12 @@ int sqlite_manifest_put(struct meta *m, const struct meta_manifest_put *in, stru
     }
     *out = (struct meta_manifest_put_result){.created = p.created};
     return 0;
+}
+
+int sqlite_manifest_put_in(struct meta_sqlite *s, struct sqdb *db,
+                           const struct meta_manifest_put *in, struct arena *a, struct error *err)
+{
+    struct put_txn p = {.s = s, .in = in};
+    prepare(&p, a);
+    return run_put(&p.txn, db, err);
 }

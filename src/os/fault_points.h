@@ -34,7 +34,12 @@
     X("meta.committed", "the group is durable, nobody was told yet")                             \
     X("manifest.put", "before the transaction of a manifest")                                    \
     X("manifest.done", "after it, the answer not yet given")                                     \
+    X("import.read", "read the directory that is imported")                                      \
+    X("import.linked", "a batch of imported blobs is durable, its rows are not live yet")        \
+    X("import.repository", "before the transaction of an imported repository")                   \
+    X("import.mark", "write down that a directory was imported")                                 \
     X("config.read", "read the configuration file")                                              \
+    X("cert.write", "any step of writing certificates and keys")                                 \
     X("loop.random", "random bytes")                                                             \
     X("net.accept", "accept a connection")                                                       \
     X("net.sendfile", "send a part of a file")

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -143,6 +145,42 @@ int os_fsync(int fd, const char *point, struct error *err)
     return after(point, 0);
 }
 
+int os_syncfs(int fd, const char *point, struct error *err)
+{
+    if (before(point) || syncfs(fd))
+        return error_sys(err, errno, "syncfs");
+    return after(point, 0);
+}
+
+int os_clone(int from, int to, const char *point, struct error *err)
+{
+    if (RETRY(point, ioctl(to, FICLONE, from)))
+        return error_sys(err, errno, "clone a file");
+    return after(point, 0);
+}
+
+ssize_t os_copy_range(int from, int to, uint64_t offset, size_t n, const char *point,
+                      struct error *err)
+{
+    ssize_t r;
+    if (check_range(offset, n))
+        return error_sys(err, errno, "copy %zu bytes", n);
+    do {
+        off_t in = (off_t)offset;
+        off_t out = (off_t)offset;
+        r = before(point) ? -1 : copy_file_range(from, &in, to, &out, n, 0);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return error_sys(err, errno, "copy %zu bytes", n);
+    (void)after(point, 0);
+    return r;
+}
+
+bool os_copy_refused(int sys)
+{
+    return sys == EXDEV || sys == EOPNOTSUPP || sys == EINVAL || sys == ENOSYS || sys == ENOTTY;
+}
+
 void os_flush_hint(int fd, uint64_t offset, uint64_t n)
 {
     (void)sync_file_range(fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE);
@@ -183,9 +221,11 @@ static struct os_stat stat_of(const struct stat *st)
     return (struct os_stat){
         .size = (uint64_t)st->st_size,
         .inode = st->st_ino,
+        .device = st->st_dev,
         .links = (uint32_t)st->st_nlink,
         .mtime_ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000,
         .is_dir = S_ISDIR(st->st_mode),
+        .is_file = S_ISREG(st->st_mode),
     };
 }
 

@@ -17,9 +17,11 @@
 struct os_stat {
     uint64_t size;
     uint64_t inode;
+    uint64_t device;
     uint32_t links;
     int64_t mtime_ms;
     bool is_dir;
+    bool is_file; /* a regular one */
 };
 
 /* A new descriptor, or -1. flags as open(2). */
@@ -35,9 +37,22 @@ ssize_t os_pread_full(int fd, void *p, size_t n, uint64_t offset, const char *po
 /* fsync(2), of a file or of a directory. Never retried: after a failure the data must be given up.
  */
 int os_fsync(int fd, const char *point, struct error *err);
+/* syncfs(2): all that anybody has written to the file system of fd is durable, names included. An
+ * error of write-back is told when it happened since fd was opened (Linux 5.8 and later). Never
+ * retried, as os_fsync. */
+int os_syncfs(int fd, const char *point, struct error *err);
 /* Starts write-back of a range without waiting (sync_file_range); never fails, gives no durability.
  */
 void os_flush_hint(int fd, uint64_t offset, uint64_t n);
+/* The empty file `to` gets the bytes of `from` by sharing its blocks (FICLONE). Fails with an errno
+ * that os_copy_refused() knows where the file system cannot do that. */
+int os_clone(int from, int to, const char *point, struct error *err);
+/* Copies up to n bytes at the offset in the kernel; the count, 0 at the end of `from`, or -1 (see
+ * os_copy_refused). */
+ssize_t os_copy_range(int from, int to, uint64_t offset, size_t n, const char *point,
+                      struct error *err);
+/* Is this errno the kernel's way to say "not between these two files"? */
+bool os_copy_refused(int sys);
 int os_link(int from_dir, const char *from, int to_dir, const char *to, const char *point,
             struct error *err);
 int os_rename(int from_dir, const char *from, int to_dir, const char *to, const char *point,

@@ -5,12 +5,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/util.h"
 
 #include "base/banned.h"
 
-enum { MAGIC = 0x504f4f4c, NAME_MAX_BYTES = 15 };
+enum { MAGIC = 0x504f4f4c, NAME_MAX_BYTES = 15, NICE_LOWEST = 19 };
 
 /* Each worker sleeps on a condition of its own, on a stack of idle workers: a post wakes at most
  * one, the one that went to sleep last (whose stack and cache are warm). It wakes none when none
@@ -29,6 +31,7 @@ struct pool {
     char name[NAME_MAX_BYTES + 1];
     unsigned threads; /* workers made */
     unsigned queue_max;
+    bool nice;
 
     pthread_mutex_t lock; /* guards all below */
     struct task *head, **tail;
@@ -55,6 +58,9 @@ static void *work(void *arg)
     struct worker *w = arg;
     struct pool *p = w->pool;
     (void)pthread_setname_np(pthread_self(), p->name);
+    /* Linux has a priority for each thread; where it cannot be set, nothing is lost. */
+    if (p->nice)
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_LOWEST);
     pthread_mutex_lock(&p->lock);
     for (;;) {
         if (p->head) {
@@ -111,14 +117,15 @@ static int start(struct pool *p, unsigned n)
     return r;
 }
 
-int pool_new(const char *name, unsigned threads, unsigned queue_max, struct pool **out,
-             struct error *err)
+static int make(const char *name, unsigned threads, unsigned queue_max, bool nice,
+                struct pool **out, struct error *err)
 {
     CHECK(threads > 0);
     struct pool *p = xcalloc(1, sizeof *p + threads * sizeof p->workers[0]);
     p->magic = MAGIC;
     (void)snprintf(p->name, sizeof p->name, "%s", name);
     p->queue_max = queue_max;
+    p->nice = nice;
     p->tail = &p->head;
     pthread_mutexattr_t attr;
     pthread_mutexattr_init(&attr);
@@ -133,6 +140,18 @@ int pool_new(const char *name, unsigned threads, unsigned queue_max, struct pool
     }
     *out = p;
     return 0;
+}
+
+int pool_new(const char *name, unsigned threads, unsigned queue_max, struct pool **out,
+             struct error *err)
+{
+    return make(name, threads, queue_max, false, out, err);
+}
+
+int pool_new_nice(const char *name, unsigned threads, unsigned queue_max, struct pool **out,
+                  struct error *err)
+{
+    return make(name, threads, queue_max, true, out, err);
 }
 
 void pool_free(struct pool *p)

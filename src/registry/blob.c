@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/util.h"
+#include "registry/events.h"
 #include "registry/registry_int.h"
 
 #include "base/banned.h"
@@ -63,6 +64,14 @@ static bool is_damaged(struct request *r, const struct digest *d, uint64_t size)
     return there != size;
 }
 
+/* As registry tells it: a HEAD and an answer that there is nothing new are pulls too. */
+static void tell_pull(struct request *r, const struct digest *d, uint64_t size)
+{
+    struct meta_event *event = event_new(r, "pull");
+    event_blob(r, event, d, size);
+    event_pulled(r, event);
+}
+
 static enum step blob_body(struct request *r, const struct digest *d, struct meta_blob *blob)
 {
     int status;
@@ -71,8 +80,12 @@ static enum step blob_body(struct request *r, const struct digest *d, struct met
     struct error err = {0};
     if (blob->bytes)
         arena_on_free(r->arena, release_shared, blob->bytes);
-    if (resp_conditional(r, d, IMMUTABLE) ||
-        !blob_range(r, d, blob->size, &status, &first, &length))
+    if (resp_conditional(r, d, IMMUTABLE)) {
+        if (r->resp.status == 304)
+            tell_pull(r, d, blob->size);
+        return STEP_DONE;
+    }
+    if (!blob_range(r, d, blob->size, &status, &first, &length))
         return STEP_DONE;
     if (r->head->method == HTTP_HEAD) {
         if (!blob->is_inline && is_damaged(r, d, blob->size)) {
@@ -113,6 +126,7 @@ static enum step blob_body(struct request *r, const struct digest *d, struct met
         response_field(r, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first,
                        first + length - 1, blob->size);
     blob_fields(r, d);
+    tell_pull(r, d, blob->size);
     return STEP_DONE;
 }
 
@@ -151,13 +165,18 @@ enum step blob_delete(struct request *r)
 {
     struct error err = {0};
     struct digest d;
-    if (req_digest(r, &d, &err) ||
-        meta_blob_delete(registry_of(r)->c.meta, req_repo(r), &d, &err)) {
+    if (req_digest(r, &d, &err))
+        return step_error(r, &err);
+    struct meta_event *event = event_new(r, "delete");
+    if (event)
+        event->digest = digest_slice(&d);
+    if (meta_blob_delete(registry_of(r)->c.meta, req_repo(r), &d, event, &err)) {
         if (err.code == ERR_BLOB_UNKNOWN || err.code == ERR_NAME_UNKNOWN)
             error_detail(&err, err.code, "%s is not in repository %.*s", d.text,
                          SLICE_ARG(req_repo(r)));
         return step_error(r, &err);
     }
+    event_changed(r, event);
     response_status(r, 202);
     response_field(r, "Docker-Content-Digest", "%s", d.text);
     return STEP_DONE;

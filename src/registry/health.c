@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /livez: the process serves. /readyz: it can do its job now (503 while starting, draining, or
- * without metadata). /startupz: it has started. /metrics: Prometheus. A read-only store does not
- * make the registry unready: pulls go on, and a rotation without it would help nobody. */
+ * without metadata). /startupz: it has started. /metrics: Prometheus. /debug/health: the checks of
+ * the configuration's `health`, as in registry. A read-only store does not make the registry
+ * unready: pulls go on, and a rotation without it would help nobody. */
 #include "registry/registry_int.h"
 
 #include "base/banned.h"
 
-enum { METRICS_BYTES_MAX = 4 * 1024 * 1024 };
+enum { METRICS_BYTES_MAX = 4 * 1024 * 1024, CHECKS_BYTES_MAX = 256 * 1024 };
 
 static enum step say(struct request *r, int status, const char *text)
 {
@@ -43,6 +44,25 @@ enum step health_ready(struct request *r)
     if (store_read_only(reg->c.store))
         return say(r, 200, "ok, but the storage is read-only: pulls work, pushes are refused\n");
     return say(r, 200, "ok\n");
+}
+
+enum step health_checks(struct request *r)
+{
+    const struct registry_hooks *hooks = &registry_of(r)->c.hooks;
+    struct buf b;
+    buf_init(&b, CHECKS_BYTES_MAX);
+    if (hooks->health_print)
+        hooks->health_print(hooks->arg, &b);
+    else
+        buf_puts(&b, "{}");
+    bool well = slice_is(buf_view(&b), "{}");
+    buf_putc(&b, '\n');
+    enum step done = resp_json(r, "application/json; charset=utf-8", &b);
+    buf_release(&b);
+    if (r->resp.status == 200 && !well)
+        response_status(r, 503);
+    response_field(r, "Cache-Control", "no-store");
+    return done;
 }
 
 enum step metrics_get(struct request *r)

@@ -4,14 +4,32 @@
  * (oci.md 7.1). */
 #include "base/util.h"
 #include "registry/cache.h"
+#include "registry/events.h"
 #include "registry/registry_int.h"
 
 #include "base/banned.h"
+
+#define CONTENT_TYPE "Content-Type: "
 
 /* What the slow path read, on its way to the loop's cache. */
 struct fill {
     struct manifest_answer answer;
 };
+
+/* The type is the first of the ready-made fields, see make_fields(). */
+static struct slice type_of(const struct manifest_answer *answer)
+{
+    struct slice rest = slice_from(shared_view(answer->fields), sizeof CONTENT_TYPE - 1);
+    return slice_cut(&rest, '\r');
+}
+
+static void tell_pull(struct request *r, const struct manifest_answer *answer, bool by_digest)
+{
+    struct meta_event *event = event_new(r, "pull");
+    event_manifest(r, event, &answer->digest, type_of(answer), by_digest ? SLICE_NONE : r->param[1],
+                   shared_view(answer->body));
+    event_pulled(r, event);
+}
 
 static enum step answer_with(struct request *r, const struct manifest_answer *answer)
 {
@@ -22,12 +40,16 @@ static enum step answer_with(struct request *r, const struct manifest_answer *an
     r->resp.raw_fields = shared_view(answer->fields);
     r->resp.keep = shared_ref(answer->fields);
     response_shared(r, NULL, shared_ref(answer->body));
+    tell_pull(r, answer, by_digest);
     return STEP_DONE;
 }
 
 enum step manifest_fast(struct request *r)
 {
     struct registry *reg = registry_of(r);
+    /* An event that lists what the manifest refers to needs a parse: that is for a worker. */
+    if (live_of(r)->include_references && event_wanted(r, "pull"))
+        return STEP_DONE;
     const struct manifest_answer *hit = manifest_cache_get(cache_of(r), req_repo(r), r->param[1],
                                                            meta_epoch(reg->c.meta, req_repo(r)));
     if (!hit) {
@@ -58,8 +80,8 @@ static struct shared *make_fields(const struct meta_manifest *m, bool by_digest)
     CLEANUP_BUF struct buf b;
     buf_init(&b, 2048);
     buf_printf(&b,
-               "Content-Type: %s\r\nDocker-Content-Digest: %s\r\nETag: \"%s\"\r\n"
-               "Cache-Control: %s\r\n",
+               CONTENT_TYPE "%s\r\nDocker-Content-Digest: %s\r\nETag: \"%s\"\r\n"
+                            "Cache-Control: %s\r\n",
                m->media_type, m->digest.text, m->digest.text, by_digest ? IMMUTABLE : REVALIDATE);
     CHECK(!b.failed);
     return shared_new(b.p, b.n);
@@ -106,14 +128,19 @@ enum step manifest_delete(struct request *r)
     struct reference ref;
     if (reference_parse(r->param[1], &ref, &err))
         return step_error(r, &err);
-    int failed =
-        ref.is_digest
-            ? meta_manifest_delete(reg->c.meta, req_repo(r), &ref.digest, req_condition(r), &err)
-            : meta_tag_delete(reg->c.meta, req_repo(r), ref.tag, req_condition(r), &err);
+    struct meta_event *event = event_new(r, "delete");
+    if (event)
+        *(ref.is_digest ? &event->digest : &event->tag) =
+            ref.is_digest ? digest_slice(&ref.digest) : ref.tag;
+    int failed = ref.is_digest ? meta_manifest_delete(reg->c.meta, req_repo(r), &ref.digest,
+                                                      req_condition(r), event, &err)
+                               : meta_tag_delete(reg->c.meta, req_repo(r), ref.tag,
+                                                 req_condition(r), event, &err);
     if (failed) {
         say_unknown(r, &err);
         return step_error(r, &err);
     }
+    event_changed(r, event);
     response_status(r, 202);
     return STEP_DONE;
 }

@@ -3,7 +3,8 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "os/fault.h"
-#include "registry/registry_int.h"
+#include "registry/events.h"
+#include "registry/validate.h"
 
 #include "base/banned.h"
 
@@ -120,6 +121,7 @@ static enum step put_commit(struct request *r)
     if (meta_manifest_put(reg->c.meta, &push->put, r->arena, &result, &err))
         return err.code == ERR_MANIFEST_BLOB_UNKNOWN ? say_missing(r, &result)
                                                      : step_error(r, &err);
+    event_changed(r, push->put.event);
     (void)fault_point("manifest.done");
     say_created(r, &push->put, push->by_digest);
     return STEP_DONE;
@@ -145,7 +147,13 @@ static int parse(struct request *r, struct push *push, struct error *err)
             err, ERR_DIGEST_INVALID,
             "the path names %s, the body has %s: send exactly the bytes that were hashed",
             ref.digest.text, put->digest.text);
-    return manifest_parse(r->body, request_field(r, "Content-Type"), r->arena, manifest, err);
+    if (manifest_parse(r->body, request_field(r, "Content-Type"), r->arena, manifest, err) ||
+        validator_check(live_of(r)->validator, r->body, manifest, err))
+        return -1;
+    struct meta_event *event = event_new(r, "push");
+    event_manifest(r, event, &put->digest, manifest->media_type, SLICE_NONE, r->body);
+    put->event = event;
+    return 0;
 }
 
 static enum step put_large(struct request *r)

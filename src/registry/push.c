@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "os/fault.h"
 #include "os/pool.h"
+#include "registry/events.h"
 #include "registry/upload_int.h"
 
 #include "base/banned.h"
@@ -123,7 +124,8 @@ static bool is_stored(struct registry *reg, const struct digest *d, uint64_t siz
 }
 
 /* Steps 5 to 7 for a blob that is a file. The stage is synced. */
-static int commit_file(struct registry *reg, struct holding *h, struct error *err)
+static int commit_file(struct registry *reg, struct holding *h, const struct meta_event *event,
+                       struct error *err)
 {
     struct slice repo = upload_repo(h->up);
     struct slice id = upload_id(h->up);
@@ -136,19 +138,20 @@ static int commit_file(struct registry *reg, struct holding *h, struct error *er
         store_publish(reg->c.store, id, &h->digest, size, err))
         return -1;
     if (injected("push.linked", err) || meta_blob_commit(reg->c.meta, repo, &h->digest, size, NULL,
-                                                         h->has_row ? id : SLICE_NONE, err))
+                                                         h->has_row ? id : SLICE_NONE, event, err))
         return -1;
     (void)fault_point("push.live");
     return 0;
 }
 
-static int commit_inline(struct registry *reg, struct holding *h, struct error *err)
+static int commit_inline(struct registry *reg, struct holding *h, const struct meta_event *event,
+                         struct error *err)
 {
     struct slice bytes = upload_bytes(h->up);
     if (!bytes.p)
         bytes = SLICE_LIT("");
     return meta_blob_commit(reg->c.meta, upload_repo(h->up), &h->digest, bytes.n, &bytes,
-                            h->has_row ? upload_id(h->up) : SLICE_NONE, err);
+                            h->has_row ? upload_id(h->up) : SLICE_NONE, event, err);
 }
 
 static enum step push_commit(struct request *r)
@@ -157,13 +160,16 @@ static enum step push_commit(struct request *r)
     struct holding *h = r->state;
     struct error err = {0};
     bool staged = upload_staged(h->up);
-    if (staged ? commit_file(reg, h, &err) : commit_inline(reg, h, &err)) {
+    struct meta_event *event = event_new(r, "push");
+    event_blob(r, event, &h->digest, upload_offset(h->up));
+    if (staged ? commit_file(reg, h, event, &err) : commit_inline(reg, h, event, &err)) {
         /* The session stays, so that the PUT can be repeated; unless it was cancelled or purged
          * meanwhile. */
         if (err.code == ERR_BLOB_UPLOAD_UNKNOWN)
             (void)holding_discard(h, NULL);
         return step_error(r, &err);
     }
+    event_changed(r, event);
     h->has_row = false; /* it is a tombstone now, which stays */
     (void)holding_discard(h, NULL);
     (void)fault_point("push.done");

@@ -111,6 +111,7 @@ enum step root_get(struct request *r);
 enum step health_live(struct request *r);
 enum step health_ready(struct request *r);
 enum step health_startup(struct request *r);
+enum step health_checks(struct request *r);
 enum step metrics_get(struct request *r);
 
 #endif

@@ -42,6 +42,8 @@ static const struct route debug_routes[] = {
     {"health", HTTP_GET, "/livez", ACTION_HEALTH, BODY_NONE, 0, POOL_LOOP, health_live, NULL},
     {"health", HTTP_GET, "/readyz", ACTION_HEALTH, BODY_NONE, 0, POOL_DB, health_ready, NULL},
     {"health", HTTP_GET, "/startupz", ACTION_HEALTH, BODY_NONE, 0, POOL_LOOP, health_startup, NULL},
+    {"health", HTTP_GET, "/debug/health", ACTION_HEALTH, BODY_NONE, 0, POOL_LOOP, health_checks,
+     NULL},
     {"metrics", HTTP_GET, "/metrics", ACTION_METRICS, BODY_NONE, 0, POOL_JOBS, metrics_get, NULL},
 };
 

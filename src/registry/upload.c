@@ -6,6 +6,7 @@
 #include "base/util.h"
 #include "os/clock.h"
 #include "os/fault.h"
+#include "registry/events.h"
 #include "registry/upload_int.h"
 
 #include "base/banned.h"
@@ -255,8 +256,13 @@ static bool try_mount(struct request *r)
         return false; /* it would be read from a repository that the token may not name */
     if (policy_decide(&live_of(r)->policy, &who, ACTION_PULL, from, NULL))
         return false;
-    if (meta_blob_mount(reg->c.meta, from, req_repo(r), &d, NULL))
+    struct meta_event *event = event_new(r, "mount");
+    event_blob(r, event, &d, 0);
+    if (event)
+        event->from_repo = from;
+    if (meta_blob_mount(reg->c.meta, from, req_repo(r), &d, event, NULL))
         return false;
+    event_changed(r, event);
     (void)resp_blob_created(r, &d);
     return true;
 }

@@ -30,6 +30,26 @@ struct store_object {
     uint64_t size;
 };
 
+/* A file of somebody else's: open for reading, and the name that it was opened by. */
+struct store_source {
+    int fd;
+    int dir;
+    const char *name; /* in dir */
+};
+
+enum store_adopted {
+    STORE_ADOPT_PRESENT, /* the blob was there already */
+    STORE_ADOPT_LINKED,
+    STORE_ADOPT_CLONED,
+    STORE_ADOPT_COPIED
+};
+
+/* What a series of store_adopt() calls has changed; all zero at its beginning. */
+struct store_batch {
+    bool linked;
+    uint64_t dirs[HASH_ALG_COUNT][256 / 64]; /* a bit for each of the directories */
+};
+
 struct store_ops {
     const char *name;
     void (*close)(struct store *s);
@@ -55,6 +75,9 @@ struct store_ops {
                   struct error *err);
     int (*stat)(struct store *s, const struct digest *d, uint64_t *size, struct error *err);
     int (*remove)(struct store *s, const struct digest *d, struct error *err);
+    int (*adopt)(struct store *s, struct store_batch *batch, const struct store_source *source,
+                 const struct digest *d, uint64_t size, enum store_adopted *how, struct error *err);
+    int (*adopt_sync)(struct store *s, struct store_batch *batch, struct error *err);
 };
 
 struct store {
@@ -155,6 +178,23 @@ static inline int store_stat(struct store *s, const struct digest *d, uint64_t *
 static inline int store_remove(struct store *s, const struct digest *d, struct error *err)
 {
     return s->ops->remove(s, d, err);
+}
+/* An existing file of `size` bytes, which the caller vouches for, becomes the blob of that digest:
+ * by a hard link (then the blob is that very file, which nobody may write to again; we do not),
+ * else by sharing its blocks, else by a copy. A file that is in the place already stays when it is
+ * the same file or, re-hashed, has that digest; otherwise it is replaced. The source is only read.
+ * Durable only after store_adopt_sync() of the batch. ERR_BLOB_UNKNOWN: the source cannot be read,
+ * has another size, or its name is not its name any more; other errors are the store's. */
+static inline int store_adopt(struct store *s, struct store_batch *batch,
+                              const struct store_source *source, const struct digest *d,
+                              uint64_t size, enum store_adopted *how, struct error *err)
+{
+    return s->ops->adopt(s, batch, source, d, size, how, err);
+}
+/* All that the batch adopted is durable: once for many files. The batch is then empty again. */
+static inline int store_adopt_sync(struct store *s, struct store_batch *batch, struct error *err)
+{
+    return s->ops->adopt_sync(s, batch, err);
 }
 void store_object_release(struct store_object *o);
 

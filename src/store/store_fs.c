@@ -143,6 +143,8 @@ static const struct store_ops fs_ops = {
     .verify = store_fs_verify,
     .stat = store_fs_stat,
     .remove = store_fs_remove,
+    .adopt = store_fs_adopt,
+    .adopt_sync = store_fs_adopt_sync,
 };
 
 /* A directory of the store, made when `make` is set. Never through a symbolic link. */

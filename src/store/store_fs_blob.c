@@ -14,9 +14,7 @@
 
 enum { VERIFY_SLICE = 256 * 1024 };
 
-/* The directory of a digest, opened without following a link, so that what is looked up in it
- * cannot be elsewhere. make: make it if it should be missing. err must not be NULL. */
-static int blob_dir(struct store_fs *fs, const struct digest *d, bool make, struct error *err)
+int store_fs_blob_dir(struct store_fs *fs, const struct digest *d, bool make, struct error *err)
 {
     store_check_digest(d);
     char name[3] = {digest_hex(d).p[0], digest_hex(d).p[1], '\0'};
@@ -68,7 +66,7 @@ static int file_matches(int fd, const struct digest *d, uint64_t size, bool *ok,
 }
 
 /* *ok is false too for what cannot be a blob: no file, a symbolic link. err must not be NULL. */
-static int entry_matches(int dir, const struct digest *d, uint64_t size, bool *ok,
+int store_fs_blob_matches(int dir, const struct digest *d, uint64_t size, bool *ok,
                          struct error *err)
 {
     CLEANUP_CLOSE int fd = os_open(dir, blob_name(d), O_RDONLY, 0, "blob.open", err);
@@ -137,7 +135,7 @@ static int publish(struct store_fs *fs, const char *id, const struct digest *d, 
     if (info.size != size)
         return error_set(err, ERR_UNKNOWN, "stage %s has %llu bytes, not %llu", id,
                          (unsigned long long)info.size, (unsigned long long)size);
-    CLEANUP_CLOSE int dir = blob_dir(fs, d, true, err);
+    CLEANUP_CLOSE int dir = store_fs_blob_dir(fs, d, true, err);
     if (dir < 0 || link_or_replace(fs, id, dir, d, err) != 0)
         return -1;
     /* Also when the file was there: whoever linked it may not have synced yet. */
@@ -178,7 +176,7 @@ static int blob_open(void *arg, struct error *err)
     struct open_ctx *ctx = arg;
     struct error why;
     error_clear(&why);
-    CLEANUP_CLOSE int dir = blob_dir(ctx->fs, ctx->d, false, &why);
+    CLEANUP_CLOSE int dir = store_fs_blob_dir(ctx->fs, ctx->d, false, &why);
     int fd = dir < 0 ? -1 : os_open(dir, blob_name(ctx->d), O_RDONLY, 0, "blob.open", &why);
     if (fd >= 0)
         return fd;
@@ -218,12 +216,12 @@ int store_fs_verify(struct store *s, const struct digest *d, uint64_t size, bool
         err = &own;
     error_clear(err);
     bool same = false;
-    CLEANUP_CLOSE int dir = blob_dir(fs, d, false, err);
+    CLEANUP_CLOSE int dir = store_fs_blob_dir(fs, d, false, err);
     if (dir < 0) {
         if (err->sys != ENOENT)
             return -1;
         error_clear(err);
-    } else if (entry_matches(dir, d, size, &same, err) != 0) {
+    } else if (store_fs_blob_matches(dir, d, size, &same, err) != 0) {
         return -1;
     }
     /* Whoever asks will rely on it (recovery makes the blob live): name and bytes have to be
@@ -242,7 +240,7 @@ int store_fs_stat(struct store *s, const struct digest *d, uint64_t *size, struc
     if (!err)
         err = &own;
     error_clear(err);
-    CLEANUP_CLOSE int dir = blob_dir(fs, d, false, err);
+    CLEANUP_CLOSE int dir = store_fs_blob_dir(fs, d, false, err);
     if (dir < 0 || os_stat(dir, blob_name(d), &info, "blob.stat", err) != 0)
         return err->sys == ENOENT ? error_set(err, ERR_BLOB_UNKNOWN, "no file of %s", d->text) : -1;
     *size = info.size;
@@ -258,7 +256,7 @@ int store_fs_remove(struct store *s, const struct digest *d, struct error *err)
     error_clear(err);
     if (store_fs_writable(fs, err) != 0)
         return -1;
-    CLEANUP_CLOSE int dir = blob_dir(fs, d, false, err);
+    CLEANUP_CLOSE int dir = store_fs_blob_dir(fs, d, false, err);
     if (dir < 0 && err->sys == ENOENT) {
         error_clear(err);
         return 0;

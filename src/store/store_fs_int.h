@@ -61,6 +61,13 @@ int store_fs_stage_list(struct store *s, int (*fn)(void *arg, struct slice id), 
                         struct error *err);
 
 /* store_fs_blob.c */
+/* The directory of a digest, opened without following a link, so that what is looked up in it
+ * cannot be elsewhere. make: make it if it should be missing. err must not be NULL. */
+int store_fs_blob_dir(struct store_fs *fs, const struct digest *d, bool make, struct error *err);
+/* *ok: the entry of a directory that store_fs_blob_dir() has opened is a file with that size and,
+ * re-hashed, that digest. err must not be NULL. */
+int store_fs_blob_matches(int dir, const struct digest *d, uint64_t size, bool *ok,
+                          struct error *err);
 int store_fs_publish(struct store *s, struct slice id, const struct digest *d, uint64_t size,
                      struct error *err);
 int store_fs_object_open(struct store *s, const struct digest *d, struct store_object *out,
@@ -70,5 +77,11 @@ int store_fs_verify(struct store *s, const struct digest *d, uint64_t size, bool
                     struct error *err);
 int store_fs_stat(struct store *s, const struct digest *d, uint64_t *size, struct error *err);
 int store_fs_remove(struct store *s, const struct digest *d, struct error *err);
+
+/* store_fs_adopt.c */
+int store_fs_adopt(struct store *s, struct store_batch *batch, const struct store_source *source,
+                   const struct digest *d, uint64_t size, enum store_adopted *how,
+                   struct error *err);
+int store_fs_adopt_sync(struct store *s, struct store_batch *batch, struct error *err);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/util.h"
+#include "os/file.h"
 #include "store/store_int.h"
 
 #include "base/banned.h"
@@ -329,6 +330,40 @@ static int mem_remove(struct store *s, const struct digest *d, struct error *err
     return 0;
 }
 
+static int mem_adopt(struct store *s, struct store_batch *batch, const struct store_source *source,
+                     const struct digest *d, uint64_t size, enum store_adopted *how,
+                     struct error *err)
+{
+    struct store_object there = {0};
+    store_check_digest(d);
+    (void)batch;
+    struct shared *bytes = shared_new(NULL, (size_t)size);
+    if (!bytes)
+        return error_sys(err, ENOMEM, "adopt %s", d->text);
+    /* One byte more, to see that it ends there. */
+    ssize_t n = os_pread_full(source->fd, bytes->p, (size_t)size + 1, 0, "import.read", NULL);
+    if (n < 0 || (uint64_t)n != size) {
+        shared_unref(bytes);
+        return error_set(err, ERR_BLOB_UNKNOWN, "the file to be %s has another size", d->text);
+    }
+    bytes->p[size] = '\0';
+    bool same = mem_peek(s, d, &there) && bytes_match(there.bytes, d, size);
+    store_object_release(&there);
+    struct store_mem *m = lock(s);
+    blob_put(m, d, bytes);
+    unlock(m);
+    *how = same ? STORE_ADOPT_PRESENT : STORE_ADOPT_COPIED;
+    return 0;
+}
+
+static int mem_adopt_sync(struct store *s, struct store_batch *batch, struct error *err)
+{
+    (void)s;
+    (void)err;
+    *batch = (struct store_batch){0};
+    return 0;
+}
+
 static void mem_close(struct store *s)
 {
     struct store_mem *m = store_mem(s);
@@ -368,6 +403,8 @@ static const struct store_ops mem_ops = {
     .verify = mem_verify,
     .stat = mem_stat,
     .remove = mem_remove,
+    .adopt = mem_adopt,
+    .adopt_sync = mem_adopt_sync,
 };
 
 int store_mem_open(struct store **out, struct error *err)

@@ -64,8 +64,9 @@ NAMES = re.findall(r'\bX\("([^"]+)"', (TOP / "src/os/fault_points.h").read_text(
 FILE_AREAS = ("stage", "blob", "store", "config")
 POINTS = [p for name in NAMES
           for p in ([name, name + ".after"] if name.split(".")[0] in FILE_AREAS else [name])]
-# What a server without garbage collection has no occasion for: it removes no published file.
-NO_OCCASION = {"blob.unlink", "blob.unlink.after"}
+# What a server without garbage collection has no occasion for: it removes no published file, and
+# writes no certificates.
+NO_OCCASION = {"blob.unlink", "blob.unlink.after", "cert.write"}
 # Conditions that have to be brought about before a point is passed.
 FIRST = {"store.probe": "stage.sync=EIO,", "store.probe.after": "stage.sync=EIO,"}
 REPO = "f/r"

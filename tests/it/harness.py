@@ -86,6 +86,8 @@ class Berth:
             "storage.filesystem.rootdirectory": str(self.data),
             "storage.delete.enabled": "true",
             "log.level": "info",
+            # The tests read what happened to a request; the combined form has tests of its own.
+            "log.accesslog.formatter": "json",
         }
         options.update(self.options)
         files = [str(self.config)] if self.config else []
@@ -140,6 +142,12 @@ class Berth:
                 return line[len(prefix):].strip()
         return None
 
+    @property
+    def urls(self):
+        """Of all listeners, in their order."""
+        prefix = "listening:"
+        return [x[len(prefix):].strip() for x in self.lines if x and x.startswith(prefix)]
+
     def start(self):
         self.spawn()
         with self.ready:
@@ -151,8 +159,8 @@ class Berth:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"berth did not start:\n{self.lines}\n{self.log()[-4000:]}")
-        if self.url.startswith("http://"):
-            self.host, port = self.url[len("http://"):].rsplit(":", 1)
+        if "://" in self.url:
+            self.host, port = self.url.split("://")[1].rsplit(":", 1)
             self.port = int(port)
         wait_for(lambda: not self.alive() or self.debug("/readyz")[0] == 200, START_SECONDS,
                  "readiness")

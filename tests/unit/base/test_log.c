@@ -93,6 +93,150 @@ static void logfmt_quotes_what_needs_it(void **state)
     sink_free(s);
 }
 
+static void text_is_as_logrus_writes_it(void **state)
+{
+    (void)state;
+    struct sink *s = sink_new(LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG);
+    LOG(s->log, LOG_LEVEL_WARN, "two words", F_CSTR("plain", "a-b._/@^+Z9"), F_CSTR("colon", "a:b"),
+        F_CSTR("empty", ""), F_CSTR("line", "a\nlevel=info"), F_INT("n", -7),
+        (struct log_field){0});
+    LOG(s->log, LOG_LEVEL_INFO, "listening", F_INT("port", 5000));
+    const char *text = sink_text(s);
+    assert_int_equal(strncmp(text, "time=\"20", 8), 0);
+    assert_int_equal(text[strlen("time=\"2026-01-02T03:04:05.678Z")], '"');
+    const char *line = strstr(text, " level=");
+    assert_int_equal(strncmp(line,
+                             " level=warning msg=\"two words\" plain=a-b._/@^+Z9 "
+                             "colon=\"a:b\" empty= line=\"a\\nlevel=info\" n=-7\ntime=\"",
+                             90),
+                     0);
+    assert_non_null(strstr(text, " level=info msg=listening port=5000\n"));
+    sink_free(s);
+}
+
+static void logstash_lines(void **state)
+{
+    (void)state;
+    struct sink *s = sink_new(LOG_FORMAT_LOGSTASH, LOG_LEVEL_INFO);
+    LOG(s->log, LOG_LEVEL_WARN, "hello", F_CSTR("a", "b"));
+    struct json_doc *doc = NULL;
+    struct error err;
+    assert_int_equal(jdoc_parse(slice_cstr(sink_text(s)), ERR_UNKNOWN, &doc, &err), 0);
+    const struct json_value *v = jdoc_root(doc);
+    assert_int_equal(jv_count(v), 6);
+    static const char *const want[][2] = {{"@version", "1"},
+                                          {"level", "warning"},
+                                          {"message", "hello"},
+                                          {"type", "berth"},
+                                          {"a", "b"}};
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_true(slice_is(jv_string(jv_get(v, want[i][0])), want[i][1]));
+    assert_int_equal(jv_string(jv_get(v, "@timestamp")).n, strlen("2026-01-02T03:04:05.678Z"));
+    jdoc_free(doc);
+    sink_free(s);
+}
+
+/* One request; the time stamp is cut out. */
+static void expect_combined(const char *want, size_t n, const struct log_field *fields)
+{
+    struct sink *s = sink_new(LOG_FORMAT_COMBINED, LOG_LEVEL_INFO);
+    log_write(s->log, LOG_LEVEL_INFO, "request", n, fields);
+    char *text = (char *)(uintptr_t)sink_text(s);
+    char *from = strchr(text, '['), *to = strchr(text, ']');
+    assert_true(from && to);
+    assert_int_equal(to - from, strlen("[02/Jan/2006:15:04:05 -0700"));
+    assert_true(from[3] == '/' && from[7] == '/' && from[12] == ':' && from[21] == ' ');
+    memmove(from + 1, to, strlen(to) + 1);
+    assert_string_equal(text, want);
+    sink_free(s);
+}
+#define COMBINED(want, ...)                                                                       \
+    expect_combined((want), sizeof((struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field), \
+                    (struct log_field[]){__VA_ARGS__})
+
+static void combined_lines(void **state)
+{
+    (void)state;
+    COMBINED("192.0.2.1 - bob [] \"GET /v2/?n=1 HTTP/1.1\" 200 17 \"http://r/\" \"curl/8\"\n",
+             F_CSTR("id", "unseen"), F_CSTR("peer", "192.0.2.1:4711"), F_CSTR("principal", "bob"),
+             F_CSTR("method", "GET"), F_CSTR("target", "/v2/?n=1"), F_CSTR("proto", "HTTP/1.1"),
+             F_INT("status", 200), F_INT("bytes", 17), F_CSTR("referer", "http://r/"),
+             F_CSTR("agent", "curl/8"));
+    COMBINED("2001:db8::1 - - [] \"GET  \" 0 0 \"\" \"a\\\"\\\\\\n\\r\\t\\x01\\x7f\\xc3\"\n",
+             F_CSTR("peer", "[2001:db8::1]:80"), F_CSTR("method", "GET"),
+             F_CSTR("agent", "a\"\\\n\r\t\x01\x7f\xc3"));
+    COMBINED("2001:db8::1 - a\\x20b [] \"M  \" 0 0 \"\" \"\"\n", F_CSTR("peer", "2001:db8::1"),
+             F_CSTR("method", "M"), F_CSTR("principal", "a b"));
+    COMBINED("unix - - [] \"M  \" 0 0 \"\" \"\"\n", F_CSTR("peer", "unix"), F_CSTR("method", "M"));
+    COMBINED("- - - [] \"M  \" 0 0 \"\" \"\"\n", F_CSTR("method", "M"));
+    struct sink *s = sink_new(LOG_FORMAT_COMBINED, LOG_LEVEL_INFO); /* what is no request */
+    LOG(s->log, LOG_LEVEL_WARN, "lost", F_INT("lines", 3));
+    assert_non_null(strstr(sink_text(s), " level=warning msg=lost lines=3\n"));
+    sink_free(s);
+}
+
+static void common_fields(void **state)
+{
+    (void)state;
+    struct sink *s = sink_new(LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+    {
+        char key[] = "service", value[] = "registry";
+        struct log_field fields[] = {F_CSTR(key, value), F_CSTR("type", "t"), F_CSTR("msg", "m"),
+                                     F_INT("n", 3)};
+        log_set_fields(s->log, ARRAY_LEN(fields), fields);
+        memset(key, 'x', sizeof key - 1); /* they were copied */
+        memset(value, 'x', sizeof value - 1);
+    }
+    LOG(s->log, LOG_LEVEL_INFO, "hello", F_CSTR("a", "b"), F_INT("n", 9));
+    assert_non_null(strstr(sink_text(s),
+                           "\"msg\":\"hello\",\"a\":\"b\",\"n\":9,\"service\":\"registry\","
+                           "\"fields.type\":\"t\",\"fields.msg\":\"m\"}\n"));
+    log_set_format(s->log, LOG_FORMAT_LOGFMT);
+    assert_int_equal(log_format_of(s->log), LOG_FORMAT_LOGFMT);
+    log_write(s->log, LOG_LEVEL_INFO, "hello", 0, NULL);
+    assert_non_null(strstr(sink_text(s), "msg=hello service=registry fields.type=t fields.msg=m "
+                                         "n=3\n"));
+    log_set_format(s->log, LOG_FORMAT_COMBINED);
+    LOG(s->log, LOG_LEVEL_INFO, "request", F_CSTR("method", "GET"));
+    assert_non_null(strstr(sink_text(s), "\"GET  \" 0 0 \"\" \"\"\n"));
+    log_set_fields(s->log, 0, NULL);
+    log_set_format(s->log, LOG_FORMAT_LOGFMT);
+    log_write(s->log, LOG_LEVEL_INFO, "last", 0, NULL);
+    assert_non_null(strstr(sink_text(s), "msg=last\n"));
+    log_set_fields(NULL, 0, NULL);
+    log_set_level(NULL, LOG_LEVEL_INFO);
+    log_set_format(NULL, LOG_FORMAT_JSON);
+    sink_free(s);
+}
+
+static void *changes(void *arg)
+{
+    struct sink *s = arg;
+    for (unsigned i = 0; i < 500; i++) {
+        struct log_field fields[] = {F_CSTR("service", "registry"), F_INT("i", i)};
+        log_set_fields(s->log, i % 3, fields);
+        log_set_level(s->log, i % 2 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG);
+        log_set_format(s->log, (enum log_format)(i % (LOG_FORMAT_COMBINED + 1)));
+    }
+    return NULL;
+}
+
+static void changes_while_it_is_used(void **state)
+{
+    (void)state;
+    struct sink *s = sink_new(LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, changes, s), 0);
+    for (unsigned i = 0; i < 500; i++) {
+        LOG(s->log, LOG_LEVEL_INFO, "hello", F_CSTR("a", "b"), F_CSTR("method", "GET"));
+        LOG(s->log, LOG_LEVEL_DEBUG, "hello", F_CSTR("a", "b"));
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_non_null(strstr(sink_text(s), "hello"));
+    assert_int_equal(log_dropped(s->log), 0);
+    sink_free(s);
+}
+
 static void levels(void **state)
 {
     (void)state;
@@ -103,6 +247,10 @@ static void levels(void **state)
     assert_false(log_enabled(NULL, LOG_LEVEL_ERROR));
     log_write(s->log, LOG_LEVEL_INFO, "unseen", 0, NULL);
     assert_string_equal(sink_text(s), "");
+    log_set_level(s->log, LOG_LEVEL_DEBUG);
+    assert_true(log_enabled(s->log, LOG_LEVEL_DEBUG));
+    log_set_level(s->log, LOG_LEVEL_WARN);
+    assert_false(log_enabled(s->log, LOG_LEVEL_INFO));
     log_write(s->log, LOG_LEVEL_WARN, "seen", 0, NULL);
     assert_non_null(strstr(sink_text(s), "level=warn msg=seen\n"));
     log_write(NULL, LOG_LEVEL_ERROR, "nowhere", 0, NULL);
@@ -327,6 +475,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_lines_parse),
         cmocka_unit_test(logfmt_quotes_what_needs_it),
+        cmocka_unit_test(text_is_as_logrus_writes_it),
+        cmocka_unit_test(logstash_lines),
+        cmocka_unit_test(combined_lines),
+        cmocka_unit_test(common_fields),
+        cmocka_unit_test(changes_while_it_is_used),
         cmocka_unit_test(levels),
         cmocka_unit_test(errors),
         cmocka_unit_test(a_long_value_is_clipped_not_the_line),

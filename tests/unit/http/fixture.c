@@ -146,6 +146,19 @@ static enum step h_shared(struct request *r)
     return STEP_DONE;
 }
 
+/* What the request is made of, for whoever wants to compare. */
+static enum step h_who(struct request *r)
+{
+    const char *s =
+        arena_printf(r->arena,
+                     "peer=%.*s socket=%.*s scheme=%.*s secure=%d host=%.*s prefix=%.*s path=%.*s "
+                     "client=%.*s",
+                     SLICE_ARG(r->peer), SLICE_ARG(r->socket_peer), SLICE_ARG(r->scheme),
+                     (int)r->secure, SLICE_ARG(r->host), SLICE_ARG(r->prefix),
+                     SLICE_ARG(r->head->path), SLICE_ARG(r->tls_client));
+    return text(r, slice_cstr(s));
+}
+
 static enum step h_error(struct request *r)
 {
     struct error err;
@@ -265,11 +278,18 @@ static const struct route routes[] = {
     {"nothing", HTTP_GET, "/nothing", 0, BODY_NONE, 0, POOL_LOOP, h_nothing, NULL},
     {"cached", HTTP_GET, "/cached", 0, BODY_NONE, 0, POOL_DB, h_cached, f_cached},
     {"next", HTTP_GET, "/next", 0, BODY_NONE, 0, POOL_DB, h_nothing, f_next},
+    {"who", HTTP_GET, "/who", 0, BODY_NONE, 0, POOL_DB, h_who, NULL},
+    {"root", HTTP_GET, "/", 0, BODY_NONE, 0, POOL_LOOP, h_who, NULL},
     {"drop", HTTP_POST, "/drop", 0, BODY_NONE, 0, POOL_LOOP, h_base, NULL},
 };
 
-const struct http_site test_site = {"test", routes, ARRAY_LEN(routes), true, true};
-const struct http_site debug_site = {"debug", routes, 1, false, false};
+const struct http_site test_site = {.name = "test",
+                                    .routes = routes,
+                                    .n = ARRAY_LEN(routes),
+                                    .drains = true,
+                                    .metrics = true,
+                                    .prefixed = true};
+const struct http_site debug_site = {.name = "debug", .routes = routes, .n = 1};
 
 /* ---- the server ---- */
 

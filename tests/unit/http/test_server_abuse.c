@@ -260,7 +260,7 @@ static enum step h_blocked(struct request *r);
 
 static const struct route blocked_rows[] = {
     {"blocked", HTTP_PUT, "/blocked", 0, BODY_STREAM, 0, POOL_LOOP, h_blocked, NULL}};
-static const struct http_site blocked_site = {"blocked", blocked_rows, 1, true, false, 0};
+static const struct http_site blocked_site = {"blocked", blocked_rows, 1, true, false};
 
 static ssize_t nothing(struct filter *fl, const struct iovec *iov, int n, bool more)
 {
@@ -334,7 +334,7 @@ static void test_a_copied_file_leaves_the_input_alone(void **state)
     (void)state;
     static const struct route rows[] = {
         {"copied", HTTP_GET, "/copied", 0, BODY_NONE, 0, POOL_LOOP, h_copied, NULL}};
-    static const struct http_site site = {"copied", rows, 1, true, false, 0};
+    static const struct http_site site = {"copied", rows, 1, true, false};
     start_with(&site);
     int fd = client(&f);
     send_text(fd, "GET /copied HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -406,7 +406,8 @@ static void test_a_site_with_a_limit_of_its_own(void **state)
     (void)state;
     static const struct route rows[] = {
         {"base", HTTP_GET, "/x", 0, BODY_NONE, 0, POOL_LOOP, blocked_end, NULL}};
-    static const struct http_site own = {"own", rows, 1, false, false, 2};
+    static const struct http_site own = {
+        .name = "own", .routes = rows, .n = 1, .connections_max = 2};
     f.config.limits.connections_max = 1;
     struct error err;
     CLEANUP_FREE char *other = NULL;
@@ -639,7 +640,7 @@ static void test_on_loop_runs_once_before_every_answer(void **state)
     (void)state;
     static const struct route rows[] = {
         {"on", HTTP_PUT, "/on", 0, BODY_STREAM, 0, POOL_IO, h_on_loop, NULL}};
-    static const struct http_site site = {"on", rows, 1, true, false, 0};
+    static const struct http_site site = {"on", rows, 1, true, false};
     f.config.limits.read_stall_ms = 100;
     start_with(&site);
     expect_on_loop("PUT /on HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab", 200, false);

@@ -195,29 +195,74 @@ static void test_bad_addresses(void **state)
     }
 }
 
+static int adopt(int fd, char **bound)
+{
+    struct error err;
+    struct http_listener l = {.fd = fd};
+    return http_server_open(f.server, &l, &test_site, bound, &err);
+}
+
 static void test_adopted(void **state)
 {
     (void)state;
-    struct error err;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in in = {.sin_family = AF_INET};
     in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
-    assert_int_equal(http_server_adopt(f.server, fd, &test_site, &err), -1); /* does not listen */
+    assert_int_equal(adopt(fd, NULL), -1); /* does not listen */
     assert_int_equal(listen(fd, 10), 0);
-    assert_int_equal(http_server_adopt(f.server, fd, &test_site, &err), 0);
+    char *bound = NULL, want[64];
+    assert_int_equal(adopt(fd, &bound), 0);
     int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    assert_int_equal(http_server_adopt(f.server, file, &test_site, &err), -1);
+    assert_int_equal(adopt(file, NULL), -1);
     close(file);
     socklen_t n = sizeof in;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &n), 0);
     f.port = ntohs(in.sin_port);
+    (void)snprintf(want, sizeof want, "127.0.0.1:%d", f.port);
+    assert_string_equal(bound, want);
+    free(bound);
     fixture_run(&f);
     for (int i = 0; i < 10; i++) {
         int c = client(&f);
         expect_base(c);
         close(c);
     }
+}
+
+static int unix_listener(const char *name, size_t n)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    memcpy(un.sun_path, name, n);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, len), 0);
+    assert_int_equal(listen(fd, 10), 0);
+    return fd;
+}
+
+static void test_adopted_unix(void **state)
+{
+    (void)state;
+    char want[128], *bound = NULL;
+    assert_int_equal(adopt(unix_listener(path, strlen(path) + 1), &bound), 0);
+    (void)snprintf(want, sizeof want, "unix:%s", path);
+    assert_string_equal(bound, want);
+    free(bound);
+    (void)snprintf(want, sizeof want, "%cberth-test-%d", 0, (int)getpid());
+    size_t n = 1 + strlen(want + 1);
+    int abstract = unix_listener(want, n);
+    assert_int_equal(adopt(abstract, &bound), 0);
+    assert_memory_equal(bound, "unix:@berth-test-", 17);
+    assert_int_equal(strlen(bound), 5 + n);
+    free(bound);
+    fixture_run(&f);
+    int c = client_unix(path);
+    assert_true(c >= 0);
+    expect_base(c);
+    close(c);
+    http_server_unlink(f.server);
+    assert_int_equal(unlink(path), 0); /* it is not ours to remove */
 }
 
 static void test_peers(void **state)
@@ -264,6 +309,7 @@ static void test_admission_table(void **state)
     struct admission a;
     unsigned counts[KEYS] = {0}, total = 0;
     uint64_t random = 42;
+    bool counted;
     admission_init(&a, 700, 3);
     for (int i = 0; i < STEPS; i++) {
         random = random * 6364136223846793005U + 1442695040888963407U;
@@ -278,7 +324,8 @@ static void test_admission_table(void **state)
         enum admission_result want = total >= 700     ? REFUSED_MAX
                                      : counts[k] >= 3 ? REFUSED_IP
                                                       : ADMITTED;
-        assert_int_equal(admission_enter(&a, &ip), want);
+        assert_int_equal(admission_enter(&a, &ip, &counted), want);
+        assert_int_equal(counted, want == ADMITTED);
         if (want == ADMITTED) {
             counts[k]++;
             total++;
@@ -296,8 +343,23 @@ static void test_admission_table(void **state)
     }
     assert_int_equal(a.used, 0);
     assert_int_equal(atomic_load(&a.total), 0);
-    assert_int_equal(admission_enter(&a, NULL), ADMITTED);
+    assert_int_equal(admission_enter(&a, NULL, &counted), ADMITTED);
+    assert_false(counted);
     admission_leave(&a, NULL);
+    /* A limit that comes and goes: who was not counted does not leave the table. */
+    admission_set(&a, 10, 0);
+    struct ip_key one = {{1}};
+    assert_int_equal(admission_enter(&a, &one, &counted), ADMITTED);
+    assert_false(counted);
+    admission_set(&a, 10, 1);
+    admission_leave(&a, NULL);
+    assert_int_equal(admission_enter(&a, &one, &counted), ADMITTED);
+    assert_true(counted);
+    assert_int_equal(admission_enter(&a, &one, &counted), REFUSED_IP);
+    admission_set(&a, 1, 0);
+    assert_int_equal(admission_enter(&a, &one, &counted), REFUSED_MAX);
+    admission_leave(&a, &one);
+    assert_int_equal(a.used, 0);
     admission_release(&a);
 }
 
@@ -391,6 +453,7 @@ int main(void)
         T(test_tcp_addresses),
         T(test_bad_addresses),
         T(test_adopted),
+        T(test_adopted_unix),
         T(test_filter_that_copies),
         cmocka_unit_test(test_peers),
         cmocka_unit_test(test_admission_table),

@@ -105,9 +105,7 @@ static struct jobs *make_jobs_that(struct fixture *f, bool purge)
     struct jobs_config c = {.meta = f->meta,
                             .store = f->store,
                             .uploads = f->uploads,
-                            .purge = purge,
-                            .purge_age_ms = 1000,
-                            .purge_interval_ms = 1000,
+                            .purge = {.enabled = purge, .age_ms = 1000, .interval_ms = 1000},
                             .probe_interval_ms = 1000};
     assert_int_equal(jobs_new(&c, &j, &err), 0);
     return j;
@@ -562,7 +560,8 @@ static void test_purge_of_tombstones(void **state)
     digest_of(HASH_SHA256, bytes, &d);
     begin(f, id);
     begin(f, open_id);
-    assert_int_equal(meta_blob_commit(f->meta, REPO, &d, bytes.n, &bytes, slice_cstr(id), &err), 0);
+    assert_int_equal(
+        meta_blob_commit(f->meta, REPO, &d, bytes.n, &bytes, slice_cstr(id), NULL, &err), 0);
     os_wall_shift(META_TOMBSTONE_MS - 5000);
     struct jobs *j = make_jobs_that(f, false);
     assert_int_equal(purge(j), 0);
@@ -678,9 +677,7 @@ static void test_background(void **state)
                             .uploads = f->uploads,
                             .pool = pool,
                             .metrics = m,
-                            .purge = true,
-                            .purge_age_ms = 1000,
-                            .purge_interval_ms = 20,
+                            .purge = {.enabled = true, .age_ms = 1000, .interval_ms = 20},
                             .probe_interval_ms = 20};
     assert_int_equal(jobs_new(&c, &j, &err), 0);
     faults("stage.sync=EIO,store.probe=EIO");

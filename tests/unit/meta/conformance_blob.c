@@ -57,7 +57,7 @@ static void test_inline_empty_and_largest(void **state)
     struct slice both[] = {none, all};
     for (unsigned i = 0; i < 2; i++) {
         digest_of(HASH_SHA512, both[i], &d);
-        OK(meta_blob_commit(m, REPO, &d, both[i].n, &both[i], SLICE_NONE, &err));
+        OK(meta_blob_commit(m, REPO, &d, both[i].n, &both[i], SLICE_NONE, NULL, &err));
         OK(meta_blob_get(m, REPO, &d, true, &b, &err));
         assert_true(b.is_inline);
         assert_int_equal(b.size, both[i].n);
@@ -82,7 +82,7 @@ static void pend(struct meta *m, unsigned n, uint64_t size, bool want_live, int6
 static void commit(struct meta *m, struct slice repo, unsigned n, uint64_t size)
 {
     struct digest d = blob_digest(n);
-    OK(meta_blob_commit(m, repo, &d, size, NULL, SLICE_NONE, &err));
+    OK(meta_blob_commit(m, repo, &d, size, NULL, SLICE_NONE, NULL, &err));
 }
 
 /* A blob that is a file: nothing of it shows before the commit. */
@@ -95,7 +95,7 @@ static void test_file(void **state)
     pend(m, 1, size, false, 1);
     assert_no_blob(m, REPO, 1);
     FAILS(ERR_BLOB_UNKNOWN, meta_blob_lease(m, REPO, &d, &err));
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, REPO, &d, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, REPO, &d, NULL, &err));
     assert_stats(m, 0, 0, 0, 0, 0);
     commit(m, REPO, 1, size);
     OK(meta_blob_get(m, REPO, &d, true, &b, &err));
@@ -116,10 +116,10 @@ static void test_sizes(void **state)
     push_blob(m, REPO, 1);
     FAILS(ERR_DIGEST_INVALID, meta_blob_pend(m, &d, 7, &got, &err));
     assert_int_equal(got.epoch, 77);
-    FAILS(ERR_DIGEST_INVALID, meta_blob_commit(m, REPO, &d, 7, NULL, SLICE_NONE, &err));
+    FAILS(ERR_DIGEST_INVALID, meta_blob_commit(m, REPO, &d, 7, NULL, SLICE_NONE, NULL, &err));
     pend(m, 2, 10, false, 1);
     struct digest d2 = blob_digest(2);
-    FAILS(ERR_DIGEST_INVALID, meta_blob_commit(m, REPO, &d2, 11, NULL, SLICE_NONE, &err));
+    FAILS(ERR_DIGEST_INVALID, meta_blob_commit(m, REPO, &d2, 11, NULL, SLICE_NONE, NULL, &err));
     assert_no_blob(m, REPO, 2);
 }
 
@@ -128,7 +128,7 @@ static void test_commit_without_pend(void **state)
 {
     struct meta *m = meta_of(state);
     struct digest d = blob_digest(1);
-    FAILS(ERR_CONFLICT, meta_blob_commit(m, REPO, &d, 6, NULL, SLICE_NONE, &err));
+    FAILS(ERR_CONFLICT, meta_blob_commit(m, REPO, &d, 6, NULL, SLICE_NONE, NULL, &err));
     assert_no_blob(m, REPO, 1);
     assert_stats(m, 0, 0, 0, 0, 0);
 }
@@ -165,22 +165,22 @@ static void test_mount(void **state)
     struct meta *m = meta_of(state);
     struct digest d = blob_digest(1);
     push_blob(m, REPO, 1);
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, OTHER, S("x"), &d, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, OTHER, S("x"), &d, NULL, &err));
     assert_no_blob(m, S("x"), 1);
-    OK(meta_blob_mount(m, REPO, OTHER, &d, &err));
+    OK(meta_blob_mount(m, REPO, OTHER, &d, NULL, &err));
     assert_true(get(m, OTHER, 1).is_inline);
-    OK(meta_blob_mount(m, SLICE_NONE, S("any"), &d, &err));
+    OK(meta_blob_mount(m, SLICE_NONE, S("any"), &d, NULL, &err));
     assert_int_equal(get(m, S("any"), 1).size, 6);
-    OK(meta_blob_mount(m, REPO, REPO, &d, &err));
+    OK(meta_blob_mount(m, REPO, REPO, &d, NULL, &err));
     struct digest no = blob_digest(2);
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, REPO, S("y"), &no, &err));
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, S("y"), &no, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, REPO, S("y"), &no, NULL, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, S("y"), &no, NULL, &err));
     /* In no repository: nobody may take it. */
-    OK(meta_blob_delete(m, REPO, &d, &err));
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, REPO, S("y"), &d, &err));
-    OK(meta_blob_delete(m, OTHER, &d, &err));
-    OK(meta_blob_delete(m, S("any"), &d, &err));
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, S("y"), &d, &err));
+    OK(meta_blob_delete(m, REPO, &d, NULL, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, REPO, S("y"), &d, NULL, &err));
+    OK(meta_blob_delete(m, OTHER, &d, NULL, &err));
+    OK(meta_blob_delete(m, S("any"), &d, NULL, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, S("y"), &d, NULL, &err));
     assert_stats(m, 3, 0, 0, 1, 0);
 }
 
@@ -188,13 +188,13 @@ static void test_delete(void **state)
 {
     struct meta *m = meta_of(state);
     struct digest d = blob_digest(1);
-    FAILS(ERR_NAME_UNKNOWN, meta_blob_delete(m, REPO, &d, &err));
+    FAILS(ERR_NAME_UNKNOWN, meta_blob_delete(m, REPO, &d, NULL, &err));
     push_blob(m, REPO, 1);
     push_blob(m, OTHER, 1);
     struct digest no = blob_digest(2);
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(m, REPO, &no, &err));
-    OK(meta_blob_delete(m, REPO, &d, &err));
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(m, REPO, &d, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(m, REPO, &no, NULL, &err));
+    OK(meta_blob_delete(m, REPO, &d, NULL, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(m, REPO, &d, NULL, &err));
     assert_no_blob(m, REPO, 1);
     get(m, OTHER, 1);
     push_blob(m, REPO, 1);
@@ -225,9 +225,9 @@ static void test_wants_lease(void **state)
     put_image(m, arena_of(state), REPO, &im, NULL);
     assert_false(get(m, REPO, 1).wants_lease);
     assert_false(get(m, OTHER, 1).wants_lease);
-    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, NULL, &err));
     assert_true(get(m, REPO, 1).wants_lease);
-    OK(meta_blob_mount(m, OTHER, REPO, &d, &err));
+    OK(meta_blob_mount(m, OTHER, REPO, &d, NULL, &err));
     assert_false(get(m, REPO, 1).wants_lease);
     os_wall_shift(0);
 }
@@ -324,7 +324,7 @@ static void test_resolve(void **state)
     assert_stats(m, 0, 0, 0, 1, 0);
     /* Live, but in no repository. */
     assert_no_blob(m, REPO, 1);
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, REPO, &d1, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, REPO, &d1, NULL, &err));
     pend(m, 1, 100, true, 1);
     commit(m, REPO, 1, 100);
     get(m, REPO, 1);

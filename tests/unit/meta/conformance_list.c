@@ -169,7 +169,7 @@ static void test_referrers(void **state)
     }
     assert_true(seen);
     /* One that goes, goes from the list. */
-    OK(meta_manifest_delete(meta_of(state), REPO, &first.digest, NULL, &err));
+    OK(meta_manifest_delete(meta_of(state), REPO, &first.digest, NULL, NULL, &err));
     assert_int_equal(walk(state, &subject, "", 7), 30);
     assert_int_equal(walk(state, &subject, "app/sbom", 7), 9);
     OK(meta_referrers(meta_of(state), S("no/such"), digest_slice(&subject), SLICE_NONE, SLICE_NONE,

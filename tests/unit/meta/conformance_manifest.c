@@ -104,13 +104,13 @@ static void test_missing_blobs(void **state)
     assert_unknown(m, REPO, ref_tag("tag"));
     assert_unknown(m, REPO, ref_digest(&im.digest));
 
-    OK(meta_blob_mount(m, OTHER, REPO, &elsewhere, &err));
+    OK(meta_blob_mount(m, OTHER, REPO, &elsewhere, NULL, &err));
     push_blob(m, REPO, 2);
-    OK(meta_blob_commit(m, REPO, &pending, 9, NULL, SLICE_NONE, &err));
+    OK(meta_blob_commit(m, REPO, &pending, 9, NULL, SLICE_NONE, NULL, &err));
     assert_true(put_image(m, a, REPO, &im, "tag"));
     assert_is(m, REPO, ref_tag("tag"), &im);
     /* What was there once has to be there again when it is pushed again. */
-    OK(meta_blob_delete(m, REPO, &here, &err));
+    OK(meta_blob_delete(m, REPO, &here, NULL, &err));
     assert_missing(m, a, REPO, &im, &here, 1);
 }
 
@@ -162,9 +162,9 @@ static void test_children(void **state)
     image_push(m, a, REPO, 2, NULL);
     assert_true(put_image(m, a, REPO, &index, "multi"));
     /* The index goes, its children stay; a child may go under its index. */
-    OK(meta_manifest_delete(m, REPO, &one.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &one.digest, NULL, NULL, &err));
     assert_is(m, REPO, ref_tag("multi"), &index);
-    OK(meta_manifest_delete(m, REPO, &index.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &index.digest, NULL, NULL, &err));
     assert_is(m, REPO, ref_digest(&two.digest), &two);
     assert_unknown(m, REPO, ref_tag("multi"));
     /* A manifest is no blob. */
@@ -185,14 +185,14 @@ static void test_two_algorithms(void **state)
     assert_is(m, REPO, ref_tag("v512"), &twin);
     assert_is(m, REPO, ref_digest(&twin.digest), &twin);
     assert_stats(m, 1, 2, 2, 2, 0);
-    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, NULL, &err));
     assert_is(m, REPO, ref_tag("v512"), &twin);
     assert_unknown(m, REPO, ref_tag("v256"));
     /* First in sha512 is as good. */
-    OK(meta_manifest_delete(m, REPO, &twin.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &twin.digest, NULL, NULL, &err));
     assert_true(put_image(m, a, REPO, &twin, NULL));
     assert_true(put_image(m, a, REPO, &im, NULL));
-    OK(meta_manifest_delete(m, REPO, &twin.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &twin.digest, NULL, NULL, &err));
     assert_is(m, REPO, ref_digest(&im.digest), &im);
 }
 
@@ -201,26 +201,26 @@ static void test_delete(void **state)
     struct meta *m = meta_of(state);
     struct arena *a = arena_of(state);
     struct digest no = blob_digest(9);
-    FAILS(ERR_NAME_UNKNOWN, meta_manifest_delete(m, REPO, &no, NULL, &err));
-    FAILS(ERR_NAME_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), NULL, &err));
+    FAILS(ERR_NAME_UNKNOWN, meta_manifest_delete(m, REPO, &no, NULL, NULL, &err));
+    FAILS(ERR_NAME_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), NULL, NULL, &err));
     struct image im = image_push(m, a, REPO, 1, "v1"), same = image_push(m, a, OTHER, 1, "v1");
     struct image two = image_push(m, a, REPO, 2, "other");
     put_image(m, a, REPO, &im, "v2");
-    FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(m, REPO, &no, NULL, &err));
-    FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(m, REPO, S("v3"), NULL, &err));
-    OK(meta_tag_delete(m, REPO, S("v2"), NULL, &err));
-    FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(m, REPO, S("v2"), NULL, &err));
+    FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(m, REPO, &no, NULL, NULL, &err));
+    FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(m, REPO, S("v3"), NULL, NULL, &err));
+    OK(meta_tag_delete(m, REPO, S("v2"), NULL, NULL, &err));
+    FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(m, REPO, S("v2"), NULL, NULL, &err));
     assert_is(m, REPO, ref_tag("v1"), &im);
-    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
-    FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, NULL, &err));
+    FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(m, REPO, &im.digest, NULL, NULL, &err));
     reopen(state);
     m = meta_of(state);
     assert_unknown(m, REPO, ref_digest(&im.digest));
     assert_unknown(m, REPO, ref_tag("v1"));
     assert_is(m, REPO, ref_tag("other"), &two);
     assert_is(m, OTHER, ref_tag("v1"), &same);
-    OK(meta_manifest_delete(m, OTHER, &same.digest, NULL, &err));
-    OK(meta_manifest_delete(m, REPO, &two.digest, NULL, &err));
+    OK(meta_manifest_delete(m, OTHER, &same.digest, NULL, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &two.digest, NULL, NULL, &err));
     /* The repositories stay, and the blobs. */
     assert_stats(m, 2, 0, 0, 4, 0);
     assert_true(put_image(m, a, REPO, &im, "v1"));
@@ -337,7 +337,7 @@ static void delete_manifest_if(struct meta *m, struct arena *a, const struct dig
 {
     struct expect_now *e = expect_now(a, want);
     struct error got = {0};
-    int rc = meta_manifest_delete(m, REPO, d, &e->condition, &got);
+    int rc = meta_manifest_delete(m, REPO, d, &e->condition, NULL, &got);
     assert_int_equal(rc, code < 0 ? 0 : -1);
     if (rc < 0)
         assert_int_equal(got.code, code);
@@ -349,7 +349,7 @@ static void delete_tag_if(struct meta *m, struct arena *a, const char *tag,
 {
     struct expect_now *e = expect_now(a, want);
     struct error got = {0};
-    int rc = meta_tag_delete(m, REPO, slice_cstr(tag), &e->condition, &got);
+    int rc = meta_tag_delete(m, REPO, slice_cstr(tag), &e->condition, NULL, &got);
     assert_int_equal(rc, code < 0 ? 0 : -1);
     if (rc < 0)
         assert_int_equal(got.code, code);
@@ -405,10 +405,10 @@ static void test_epoch(void **state)
     put_image(m, a, REPO, &im, "v2");
     assert_int_not_equal(next = meta_epoch(m, REPO), e);
     e = next;
-    OK(meta_tag_delete(m, REPO, S("v2"), NULL, &err));
+    OK(meta_tag_delete(m, REPO, S("v2"), NULL, NULL, &err));
     assert_int_not_equal(next = meta_epoch(m, REPO), e);
     e = next;
-    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, NULL, &err));
     assert_int_not_equal(meta_epoch(m, REPO), e);
     assert_int_not_equal(meta_epoch(m, OTHER), 0);
 }
@@ -438,7 +438,7 @@ static void test_many_edges(void **state)
     }
     OK(meta_manifest_put(m, &in, a, &out, &err));
     assert_is(m, REPO, ref_tag("big"), &im);
-    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, NULL, &err));
     assert_true(os_mono_ms() - t0 < 30000);
 }
 

@@ -68,7 +68,8 @@ static void do_commit(struct model *x, unsigned r, unsigned b)
     } else {
         OK(meta_blob_pend(x->m, &d, bytes.n, &row, &err));
         assert_int_equal(row.live, x->live[b]);
-        OK(meta_blob_commit(x->m, slice_cstr(repo_names[r]), &d, bytes.n, NULL, SLICE_NONE, &err));
+        OK(meta_blob_commit(x->m, slice_cstr(repo_names[r]), &d, bytes.n, NULL, SLICE_NONE, NULL,
+                            &err));
     }
     x->live[b] = x->link[r][b] = x->repo[r] = true;
 }
@@ -82,10 +83,11 @@ static void do_mount(struct model *x, unsigned r, unsigned b)
         there |= (from == REPOS || from == i) && x->link[i][b];
     struct slice name = from == REPOS ? SLICE_NONE : slice_cstr(repo_names[from]);
     if (!there) {
-        FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(x->m, name, slice_cstr(repo_names[r]), &d, &err));
+        FAILS(ERR_BLOB_UNKNOWN,
+              meta_blob_mount(x->m, name, slice_cstr(repo_names[r]), &d, NULL, &err));
         return;
     }
-    OK(meta_blob_mount(x->m, name, slice_cstr(repo_names[r]), &d, &err));
+    OK(meta_blob_mount(x->m, name, slice_cstr(repo_names[r]), &d, NULL, &err));
     x->link[r][b] = x->repo[r] = true;
 }
 
@@ -94,11 +96,11 @@ static void do_blob_delete(struct model *x, unsigned r, unsigned b)
     struct digest d = blob_digest(b);
     struct slice name = slice_cstr(repo_names[r]);
     if (!x->repo[r])
-        FAILS(ERR_NAME_UNKNOWN, meta_blob_delete(x->m, name, &d, &err));
+        FAILS(ERR_NAME_UNKNOWN, meta_blob_delete(x->m, name, &d, NULL, &err));
     else if (!x->link[r][b])
-        FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(x->m, name, &d, &err));
+        FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(x->m, name, &d, NULL, &err));
     else
-        OK(meta_blob_delete(x->m, name, &d, &err));
+        OK(meta_blob_delete(x->m, name, &d, NULL, &err));
     x->link[r][b] = false;
 }
 
@@ -141,16 +143,17 @@ static void do_manifest_delete(struct model *x, unsigned r, unsigned i)
     if (pick(x, 4) == 0) { /* if it is not there */
         struct expect_now *none = expect_now(x->a, NULL);
         if (x->manifest[r][i]) {
-            FAILS(ERR_PRECONDITION, meta_manifest_delete(x->m, name, d, &none->condition, &err));
+            FAILS(ERR_PRECONDITION,
+                  meta_manifest_delete(x->m, name, d, &none->condition, NULL, &err));
             return;
         }
     }
     if (!x->repo[r])
-        FAILS(ERR_NAME_UNKNOWN, meta_manifest_delete(x->m, name, d, NULL, &err));
+        FAILS(ERR_NAME_UNKNOWN, meta_manifest_delete(x->m, name, d, NULL, NULL, &err));
     else if (!x->manifest[r][i])
-        FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(x->m, name, d, NULL, &err));
+        FAILS(ERR_MANIFEST_UNKNOWN, meta_manifest_delete(x->m, name, d, NULL, NULL, &err));
     else
-        OK(meta_manifest_delete(x->m, name, d, NULL, &err));
+        OK(meta_manifest_delete(x->m, name, d, NULL, NULL, &err));
     x->manifest[r][i] = false;
     for (unsigned t = 0; t < TAGS; t++)
         if (x->tag[r][t] == (int)i)
@@ -163,15 +166,15 @@ static void do_tag_delete(struct model *x, unsigned r, unsigned t)
     unsigned want = pick(x, MANIFESTS);
     if (x->tag[r][t] != (int)want && pick(x, 4) == 0) {
         struct expect_now *e = expect_now(x->a, &x->images[want].digest);
-        FAILS(ERR_PRECONDITION, meta_tag_delete(x->m, name, tag, &e->condition, &err));
+        FAILS(ERR_PRECONDITION, meta_tag_delete(x->m, name, tag, &e->condition, NULL, &err));
         return;
     }
     if (!x->repo[r])
-        FAILS(ERR_NAME_UNKNOWN, meta_tag_delete(x->m, name, tag, NULL, &err));
+        FAILS(ERR_NAME_UNKNOWN, meta_tag_delete(x->m, name, tag, NULL, NULL, &err));
     else if (x->tag[r][t] < 0)
-        FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(x->m, name, tag, NULL, &err));
+        FAILS(ERR_MANIFEST_UNKNOWN, meta_tag_delete(x->m, name, tag, NULL, NULL, &err));
     else
-        OK(meta_tag_delete(x->m, name, tag, NULL, &err));
+        OK(meta_tag_delete(x->m, name, tag, NULL, NULL, &err));
     x->tag[r][t] = -1;
 }
 

@@ -45,7 +45,7 @@ static bool push(struct worker *w, struct slice repo, const struct image *im, co
     struct meta_manifest_put_result out = {0};
     struct digest d = blob_digest(1);
     struct slice bytes = blob_bytes(w->a, 1);
-    if (meta_blob_commit(w->x->m, repo, &d, bytes.n, &bytes, SLICE_NONE, &err) < 0 ||
+    if (meta_blob_commit(w->x->m, repo, &d, bytes.n, &bytes, SLICE_NONE, NULL, &err) < 0 ||
         meta_manifest_put(w->x->m, &in, w->a, &out, &err) < 0) {
         (void)fprintf(stderr, "# %s\n", err.message);
         return false;

@@ -69,7 +69,8 @@ static void test_names(void **state)
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_get(m, other, S("u1"), arena_of(state), &u, &err));
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_save(m, other, S("u1"), 1, false, S("x"), &err));
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_delete(m, other, S("u1"), &err));
-    FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_blob_commit(m, other, &d, bytes.n, &bytes, S("u1"), &err));
+    FAILS(ERR_BLOB_UPLOAD_UNKNOWN,
+          meta_blob_commit(m, other, &d, bytes.n, &bytes, S("u1"), NULL, &err));
     OK(meta_upload_get(m, REPO, S("u1"), arena_of(state), &u, &err));
     assert_int_equal(u.offset, 0);
     /* The commit that failed has left nothing, not even its repository. */
@@ -85,7 +86,7 @@ static void test_tombstone(void **state)
     bool open;
     OK(meta_upload_create(m, REPO, S("u1"), HASH_SHA256, &err));
     OK(meta_upload_save(m, REPO, S("u1"), 3, false, S("blo"), &err));
-    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("u1"), &err));
+    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("u1"), NULL, &err));
     reopen(state);
     m = meta_of(state);
     OK(meta_upload_get(m, REPO, S("u1"), arena_of(state), &u, &err));
@@ -98,8 +99,10 @@ static void test_tombstone(void **state)
     assert_false(open);
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_save(m, REPO, S("u1"), 1, false, S("x"), &err));
     FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_upload_delete(m, REPO, S("u1"), &err));
-    FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("u1"), &err));
-    FAILS(ERR_BLOB_UPLOAD_UNKNOWN, meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("no"), &err));
+    FAILS(ERR_BLOB_UPLOAD_UNKNOWN,
+          meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("u1"), NULL, &err));
+    FAILS(ERR_BLOB_UPLOAD_UNKNOWN,
+          meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("no"), NULL, &err));
 }
 
 static void test_exists(void **state)
@@ -142,7 +145,7 @@ static int64_t make_aged(struct meta *m, struct arena *a)
     struct slice bytes = blob_bytes(a, 1);
     int64_t t0 = os_wall_ms();
     OK(meta_upload_create(m, REPO, S("done"), HASH_SHA256, &err));
-    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("done"), &err));
+    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("done"), NULL, &err));
     for (unsigned i = 0; i < 3; i++) {
         os_wall_shift(i * 10000);
         OK(meta_upload_create(m, REPO, slice_cstr(ids[i]), HASH_SHA256, &err));
@@ -248,7 +251,7 @@ static void test_tombstones(void **state)
         struct slice id = slice_cstr(arena_printf(a, "done%u", i));
         OK(meta_upload_create(m, REPO, id, HASH_SHA256, &err));
         os_wall_shift((i + 1) * 10000);
-        OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, id, &err));
+        OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, id, NULL, &err));
     }
     OK(meta_tombstones_expire(m, t0 + 5000, 10, &removed, &err));
     assert_int_equal(removed, 0);

@@ -45,7 +45,7 @@ void push_blob(struct meta *m, struct slice repo, unsigned n)
     int len = snprintf(text, sizeof text, "blob %u", n);
     struct slice bytes = {text, (size_t)len};
     struct digest d = blob_digest(n);
-    OK(meta_blob_commit(m, repo, &d, bytes.n, &bytes, SLICE_NONE, &err));
+    OK(meta_blob_commit(m, repo, &d, bytes.n, &bytes, SLICE_NONE, NULL, &err));
 }
 
 struct image image_make(struct arena *a, unsigned n, enum hash_alg alg)

@@ -87,6 +87,72 @@ static void test_error_at_begin(void **state)
     OK(meta_upload_create(m, REPO, S("u"), HASH_SHA256, &err));
 }
 
+/* --- an event is there exactly when its change is (DESIGN.md I5) --- */
+
+static void listen_to(struct meta *m)
+{
+    int64_t position;
+    OK(meta_cursor_ensure(m, S("hook"), &position, &err));
+}
+
+static unsigned count_events(void **state)
+{
+    struct meta_events page = {0};
+    OK(meta_events_after(meta_of(state), 0, 10000, arena_of(state), &page, &err));
+    return page.n;
+}
+
+static void check_event(void **state, const char *spec, bool is_there)
+{
+    struct meta *m = meta_of(state);
+    struct arena *a = arena_of(state);
+    struct image im = image_make(a, 1, HASH_SHA256);
+    struct meta_manifest_put in = put_of(a, REPO, &im, "v1");
+    struct meta_manifest_put_result out;
+    struct meta_event e = {.action = S("push"), .repo = REPO};
+    in.event = &e;
+    listen_to(m);
+    assert_int_equal(fault_configure(spec), 0);
+    FAILS(ERR_UNKNOWN, meta_manifest_put(m, &in, a, &out, &err));
+    assert_int_equal(count_events(state), is_there);
+    reopen(state);
+    assert_int_equal(count_events(state), is_there);
+    if (is_there)
+        assert_is(meta_of(state), REPO, ref_tag("v1"), &im);
+    else
+        assert_absent(meta_of(state), "v1");
+}
+
+static void test_event_without_commit(void **state)
+{
+    check_event(state, "meta.commit=EIO", false);
+}
+
+static void test_event_with_commit(void **state)
+{
+    check_event(state, "meta.committed=EIO", true);
+}
+
+/* A cursor whose commit failed is no cursor, whatever was thought meanwhile; one whose removal
+ * failed still is. */
+static void test_listeners_after_failure(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct digest d = blob_digest(1);
+    struct slice bytes = blob_bytes(arena_of(state), 1);
+    struct meta_event e = {.action = S("push"), .repo = REPO};
+    int64_t position;
+    assert_int_equal(fault_configure("meta.commit=EIO"), 0);
+    FAILS(ERR_UNKNOWN, meta_cursor_ensure(m, S("hook"), &position, &err));
+    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &e, &err));
+    assert_int_equal(count_events(state), 0);
+    listen_to(m);
+    assert_int_equal(fault_configure("meta.commit=EIO"), 0);
+    FAILS(ERR_UNKNOWN, meta_cursor_remove(m, S("hook"), &err));
+    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &e, &err));
+    assert_int_equal(count_events(state), 1);
+}
+
 /* --- a group of several --- */
 
 struct pusher {
@@ -247,6 +313,58 @@ static void test_acknowledged_is_durable(void **state)
     }
 }
 
+/* Manifests, each with an event; a byte goes into the pipe for each that was acknowledged. */
+static int child_events(struct meta *m, int fd)
+{
+    struct arena *a = arena_new(4096);
+    for (unsigned char i = 0; i < 100; i++) {
+        struct image im = image_make(a, i, HASH_SHA256);
+        struct meta_event e = {.action = S("push"), .repo = REPO};
+        struct meta_manifest_put in = put_of(a, REPO, &im, arena_printf(a, "t%u", (unsigned)i));
+        struct meta_manifest_put_result out;
+        struct error err;
+        in.event = &e;
+        if (meta_manifest_put(m, &in, a, &out, &err) < 0 || write(fd, &i, 1) != 1)
+            return 1;
+    }
+    return 0;
+}
+
+static void test_killed_with_events(void **state)
+{
+    static const char *const points[] = {"meta.begin", "meta.commit", "meta.committed"};
+    for (unsigned round = 0; round < 6; round++) {
+        char spec[64];
+        int fds[2];
+        unsigned char acked[128];
+        struct meta_names tags = {0};
+        if (round > 0) {
+            assert_int_equal(teardown(state), 0);
+            assert_int_equal(setup(state), 0);
+        }
+        push_blob(meta_of(state), REPO, 1); /* the repository */
+        listen_to(meta_of(state));
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        (void)snprintf(spec, sizeof spec, "%s=kill@%u", points[round % 3], 2 + round * 5);
+        int status = in_child(state, spec, child_events, fds[1]);
+        assert_true(WIFSIGNALED(status));
+        (void)close(fds[1]);
+        ssize_t n = read(fds[0], acked, sizeof acked);
+        (void)close(fds[0]);
+        assert_int_equal(n, 1 + round * 5);
+        OK(meta_tags(meta_of(state), REPO, SLICE_NONE, 1000, arena_of(state), &tags, &err));
+        assert_int_equal(tags.n, (unsigned)n + (round % 3 == 2));
+        struct meta_events page = {0};
+        OK(meta_events_after(meta_of(state), 0, 1000, arena_of(state), &page, &err));
+        assert_int_equal(page.n, tags.n);
+        for (unsigned i = 0; i < page.n; i++) {
+            struct reference ref = {.tag = page.list[i].event.tag};
+            struct meta_manifest got;
+            OK(meta_manifest_get(meta_of(state), REPO, &ref, false, &got, &err));
+        }
+    }
+}
+
 /* --- a full disk --- */
 
 /* Pushes blobs of 32 KiB until one fails; how many succeeded, or -1 when the error is wrong. */
@@ -261,7 +379,7 @@ static int fill(struct meta *m, unsigned from)
         memcpy(bytes, &n, sizeof n);
         struct slice s = {bytes, sizeof bytes};
         digest_of(HASH_SHA256, s, &d);
-        if (meta_blob_commit(m, REPO, &d, s.n, &s, SLICE_NONE, &err) < 0) {
+        if (meta_blob_commit(m, REPO, &d, s.n, &s, SLICE_NONE, NULL, &err) < 0) {
             if (err.code == ERR_NO_SPACE)
                 return (int)i;
             (void)fprintf(stderr, "# %s\n", err.message);
@@ -391,6 +509,10 @@ int main(void)
         TEST(test_killed_after_commit),
         TEST(test_killed_at_begin),
         TEST(test_acknowledged_is_durable),
+        TEST(test_event_without_commit),
+        TEST(test_event_with_commit),
+        TEST(test_listeners_after_failure),
+        TEST(test_killed_with_events),
         TEST(test_file_size_limit),
         TEST(test_full_disk),
     };

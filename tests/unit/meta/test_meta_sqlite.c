@@ -158,12 +158,12 @@ static void test_deleting(void **state)
     sqlite_fixture_exec(state, "UPDATE blobs SET state = 2, epoch = 2");
     FAILS(ERR_BLOB_UNKNOWN, meta_blob_get(m, REPO, &d, false, &b, &err));
     FAILS(ERR_BLOB_UNKNOWN, meta_blob_lease(m, REPO, &d, &err));
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, REPO, S("x"), &d, &err));
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, S("x"), &d, &err));
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(m, REPO, &d, &err));
-    FAILS(ERR_CONFLICT, meta_blob_commit(m, REPO, &d, bytes.n, NULL, SLICE_NONE, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, REPO, S("x"), &d, NULL, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_mount(m, SLICE_NONE, S("x"), &d, NULL, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(m, REPO, &d, NULL, &err));
+    FAILS(ERR_CONFLICT, meta_blob_commit(m, REPO, &d, bytes.n, NULL, SLICE_NONE, NULL, &err));
     assert_stats(m, 1, 0, 0, 0, 0);
-    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &err));
+    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, NULL, &err));
     assert_int_equal(sqlite_fixture_number(state, "SELECT epoch FROM blobs"), 3);
     OK(meta_blob_get(m, REPO, &d, true, &b, &err));
     assert_true(slice_eq(shared_view(b.bytes), bytes));
@@ -173,7 +173,7 @@ static void test_deleting(void **state)
     assert_false(row.live || row.is_inline);
     assert_int_equal(row.epoch, 4);
     assert_int_equal(sqlite_fixture_number(state, "SELECT count(*) FROM blob_data"), 0);
-    OK(meta_blob_commit(m, REPO, &d, bytes.n, NULL, SLICE_NONE, &err));
+    OK(meta_blob_commit(m, REPO, &d, bytes.n, NULL, SLICE_NONE, NULL, &err));
     OK(meta_blob_get(m, REPO, &d, true, &b, &err));
     assert_false(b.is_inline);
 }
@@ -185,7 +185,7 @@ static void test_grace(void **state)
     struct image im = image_push(m, arena_of(state), REPO, 1, "v1");
     int64_t before = os_wall_ms();
     assert_true(sqlite_fixture_number(state, "SELECT max(lease_ms) FROM blobs") < before);
-    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, NULL, &err));
     assert_true(sqlite_fixture_number(state, "SELECT min(lease_ms) FROM blobs") >=
                 before + META_LINK_LEASE_MS);
 }
@@ -200,14 +200,14 @@ static void test_grace_of_link(void **state)
     push_blob(m, S("other"), 1);
     push_blob(m, REPO, 2);
     int64_t before = os_wall_ms();
-    OK(meta_blob_delete(m, REPO, &d, &err));
+    OK(meta_blob_delete(m, REPO, &d, NULL, &err));
     int64_t after = sqlite_fixture_number(state, lease);
     assert_true(after >= before + META_LINK_LEASE_MS && after <= os_wall_ms() + META_LINK_LEASE_MS);
     assert_true(sqlite_fixture_number(state, "SELECT max(lease_ms) FROM blobs WHERE id <> 1") <
                 before);
-    FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(m, REPO, &d, &err));
+    FAILS(ERR_BLOB_UNKNOWN, meta_blob_delete(m, REPO, &d, NULL, &err));
     os_wall_shift(-3600 * 1000);
-    OK(meta_blob_delete(m, S("other"), &d, &err));
+    OK(meta_blob_delete(m, S("other"), &d, NULL, &err));
     assert_int_equal(sqlite_fixture_number(state, lease), after);
 }
 
@@ -222,10 +222,10 @@ static void test_payloads(void **state)
     put_image(m, arena_of(state), REPO, &twin, "b");
     put_image(m, arena_of(state), S("other"), &im, "a");
     assert_int_equal(sqlite_fixture_number(state, count), 1);
-    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
-    OK(meta_manifest_delete(m, S("other"), &im.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, NULL, &err));
+    OK(meta_manifest_delete(m, S("other"), &im.digest, NULL, NULL, &err));
     assert_int_equal(sqlite_fixture_number(state, count), 1);
-    OK(meta_manifest_delete(m, REPO, &twin.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &twin.digest, NULL, NULL, &err));
     assert_int_equal(sqlite_fixture_number(state, count), 0);
 }
 
@@ -236,7 +236,7 @@ static void test_counts(void **state)
     struct image im = image_push(m, arena_of(state), REPO, 1, "a");
     many_tags(state, REPO, 50);
     put_image(m, arena_of(state), REPO, &im, "t00001");
-    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, &err));
+    OK(meta_manifest_delete(m, REPO, &im.digest, NULL, NULL, &err));
     assert_stats(m, 1, 1, 49, 2, 0);
     assert_int_equal(sqlite_fixture_number(state, "SELECT count(*) FROM tags"), 49);
     assert_int_equal(sqlite_fixture_number(state, "SELECT count(*) FROM manifest_blobs"), 0);
@@ -274,12 +274,19 @@ static void test_damage(void **state)
     struct expect_now *none = expect_now(a, NULL);
     in.condition = &none->condition;
     FAILS(ERR_UNKNOWN, meta_manifest_put(m, &in, a, &out, &err));
-    FAILS(ERR_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), &none->condition, &err));
+    FAILS(ERR_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), &none->condition, NULL, &err));
     assert_int_equal(none->calls, 0);
-    OK(meta_blob_delete(m, REPO, &one, &err));
+    OK(meta_blob_delete(m, REPO, &one, NULL, &err));
     sqlite_fixture_exec(state, "UPDATE blobs SET digest = 'x' || id, state = 0, generation = 0");
     FAILS(ERR_UNKNOWN, meta_blob_pending(m, SLICE_NONE, 10, a, &list, &n, &err));
     OK(meta_blob_pend(m, &d, 1, &row, &err));
+    struct meta_events events;
+    struct meta_event_row pull = {.event = {.action = S("pull")}};
+    int64_t position;
+    OK(meta_cursor_ensure(m, S("hook"), &position, &err));
+    OK(meta_events_add(m, &pull, 1, &err));
+    sqlite_fixture_exec(state, "UPDATE events SET uuid = 'x'");
+    FAILS(ERR_UNKNOWN, meta_events_after(m, 0, 1, a, &events, &err));
 }
 
 /* A table that is gone: every call fails with an error and nothing else happens. */
@@ -306,7 +313,23 @@ static void test_broken_schema(void **state)
     unsigned n;
     sqlite_fixture_exec(state, "ALTER TABLE repositories RENAME TO r1;"
                                "ALTER TABLE blobs RENAME TO b1; ALTER TABLE uploads RENAME TO u1;"
+                               "ALTER TABLE events RENAME TO e1;"
+                               "ALTER TABLE cursors RENAME TO c1;"
                                "DROP TABLE counts; DROP TABLE generation;");
+    struct meta_events events;
+    struct meta_event_row pull = {.event = {.action = S("pull")}};
+    struct meta_cursor *cursors;
+    int64_t position;
+    uint64_t count;
+    FAILS(ERR_UNKNOWN, meta_cursor_ensure(m, S("h"), &position, &err));
+    FAILS(ERR_UNKNOWN, meta_cursor_remove(m, S("h"), &err));
+    FAILS(ERR_UNKNOWN, meta_cursors(m, a, &cursors, &n, &err));
+    FAILS(ERR_UNKNOWN, meta_cursor_get(m, S("h"), &position, &err));
+    FAILS(ERR_UNKNOWN, meta_cursor_advance(m, S("h"), 0, 1, &position, &err));
+    FAILS(ERR_UNKNOWN, meta_events_after(m, 0, 1, a, &events, &err));
+    FAILS(ERR_UNKNOWN, meta_events_add(m, &pull, 1, &err));
+    FAILS(ERR_UNKNOWN, meta_events_replay(m, S("h"), 1, &count, &err));
+    FAILS(ERR_UNKNOWN, meta_events_drop(m, S("h"), 1, &count, &err));
     FAILS(ERR_UNKNOWN, meta_ping(m, &err));
     FAILS(ERR_UNKNOWN, meta_stats_get(m, &st, &err));
     FAILS(ERR_UNKNOWN, meta_upload_create(m, REPO, S("u"), HASH_SHA256, &err));
@@ -321,11 +344,11 @@ static void test_broken_schema(void **state)
     FAILS(ERR_UNKNOWN, meta_blob_get(m, REPO, &d, false, &b, &err));
     FAILS(ERR_UNKNOWN, meta_blob_lease(m, REPO, &d, &err));
     FAILS(ERR_UNKNOWN, meta_blob_pend(m, &d, 1, &row, &err));
-    FAILS(ERR_UNKNOWN, meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &err));
-    FAILS(ERR_UNKNOWN, meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("u"), &err));
-    FAILS(ERR_UNKNOWN, meta_blob_mount(m, S("x"), REPO, &d, &err));
-    FAILS(ERR_UNKNOWN, meta_blob_mount(m, SLICE_NONE, REPO, &d, &err));
-    FAILS(ERR_UNKNOWN, meta_blob_delete(m, REPO, &d, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, NULL, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_commit(m, REPO, &d, bytes.n, &bytes, S("u"), NULL, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_mount(m, S("x"), REPO, &d, NULL, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_mount(m, SLICE_NONE, REPO, &d, NULL, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_delete(m, REPO, &d, NULL, &err));
     FAILS(ERR_UNKNOWN, meta_blob_pending(m, SLICE_NONE, 1, a, &list, &n, &err));
     FAILS(ERR_UNKNOWN, meta_blob_resolve(m, &d, 1, true, &err));
     FAILS(ERR_UNKNOWN, meta_manifest_put(m, &in, a, &out, &err));
@@ -333,8 +356,8 @@ static void test_broken_schema(void **state)
     FAILS(ERR_UNKNOWN, meta_manifest_put(m, &in, a, &out, &err));
     FAILS(ERR_UNKNOWN, meta_manifest_get(m, REPO, &by_tag, true, &got, &err));
     FAILS(ERR_UNKNOWN, meta_manifest_get(m, REPO, &by_digest, false, &got, &err));
-    FAILS(ERR_UNKNOWN, meta_manifest_delete(m, REPO, &d, NULL, &err));
-    FAILS(ERR_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), NULL, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_delete(m, REPO, &d, NULL, NULL, &err));
+    FAILS(ERR_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), NULL, NULL, &err));
     FAILS(ERR_UNKNOWN, meta_tags(m, REPO, SLICE_NONE, 1, a, &names, &err));
     FAILS(ERR_UNKNOWN, meta_tags(m, REPO, SLICE_NONE, 0, a, &names, &err));
     FAILS(ERR_UNKNOWN, meta_repositories(m, SLICE_NONE, 1, a, &names, &err));
@@ -462,6 +485,12 @@ static void test_reader_fails(void **state)
     FAILS(ERR_UNKNOWN, meta_upload_get(f->m, REPO, S("u"), a, &u, &err));
     FAILS(ERR_UNKNOWN, meta_upload_exists(f->m, S("u"), &flag, &err));
     FAILS(ERR_UNKNOWN, meta_manifest_get(f->m, REPO, &ref, false, &got, &err));
+    struct meta_events events;
+    struct meta_cursor *cursors;
+    int64_t position;
+    FAILS(ERR_UNKNOWN, meta_events_after(f->m, 0, 1, a, &events, &err));
+    FAILS(ERR_UNKNOWN, meta_cursors(f->m, a, &cursors, &n, &err));
+    FAILS(ERR_UNKNOWN, meta_cursor_get(f->m, S("h"), &position, &err));
     FAILS(ERR_UNKNOWN, meta_tags(f->m, REPO, SLICE_NONE, 1, a, &names, &err));
     FAILS(ERR_UNKNOWN, meta_repositories(f->m, SLICE_NONE, 1, a, &names, &err));
     FAILS(ERR_UNKNOWN,
@@ -469,6 +498,105 @@ static void test_reader_fails(void **state)
     assert_int_equal(rename(away, f->dir), 0);
     OK(meta_stats_get(f->m, &st, &err));
     OK(meta_ping(f->m, &err));
+}
+
+/* The events fail, and with them the change that they tell of. */
+static void test_event_fails(void **state)
+{
+    struct meta *m = meta_of(state);
+    struct arena *a = arena_of(state);
+    struct digest d = blob_digest(1), two = blob_digest(2);
+    struct slice bytes = blob_bytes(a, 1);
+    struct meta_event e = {.action = S("push"), .repo = REPO};
+    struct meta_event_row row = {.event = e};
+    struct image im = image_push(m, a, REPO, 5, "v1");
+    struct meta_manifest_put in = put_of(a, REPO, &im, "v2");
+    struct meta_manifest_put_result out;
+    int64_t position = 0, now = 0;
+    uint64_t count = 0;
+    in.event = &e;
+    push_blob(m, REPO, 2);
+    OK(meta_cursor_ensure(m, S("hook"), &position, &err));
+    sqlite_fixture_exec(state, "ALTER TABLE events RENAME TO e1");
+    FAILS(ERR_UNKNOWN, meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &e, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_mount(m, REPO, S("b"), &two, &e, &err));
+    FAILS(ERR_UNKNOWN, meta_blob_delete(m, REPO, &two, &e, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_put(m, &in, a, &out, &err));
+    in.n_tags = 0;
+    FAILS(ERR_UNKNOWN, meta_manifest_put(m, &in, a, &out, &err));
+    FAILS(ERR_UNKNOWN, meta_tag_delete(m, REPO, S("v1"), NULL, &e, &err));
+    FAILS(ERR_UNKNOWN, meta_manifest_delete(m, REPO, &im.digest, NULL, &e, &err));
+    FAILS(ERR_UNKNOWN, meta_events_add(m, &row, 1, &err));
+    FAILS(ERR_UNKNOWN, meta_cursor_ensure(m, S("other"), &position, &err));
+    FAILS(ERR_UNKNOWN, meta_cursor_advance(m, S("hook"), 0, 1, &now, &err));
+    FAILS(ERR_UNKNOWN, meta_events_replay(m, S("hook"), 1, &count, &err));
+    FAILS(ERR_UNKNOWN, meta_events_drop(m, S("hook"), 1, &count, &err));
+    assert_is(m, REPO, ref_tag("v1"), &im);
+    assert_unknown(m, REPO, ref_tag("v2"));
+    assert_stats(m, 1, 1, 1, 3, 0);
+    sqlite_fixture_exec(state, "ALTER TABLE e1 RENAME TO events");
+    OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &e, &err));
+}
+
+static int64_t cursors_cost(void **state)
+{
+    struct meta_cursor *list;
+    unsigned n;
+    (void)reader_work(meta_of(state));
+    OK(meta_cursors(meta_of(state), arena_of(state), &list, &n, &err));
+    struct sqdb_work w = reader_work(meta_of(state));
+    assert_int_equal(w.fullscan_steps, 0);
+    return w.steps;
+}
+
+/* What a backlog costs to look at does not depend on how long it is. */
+static void test_cursors_cost(void **state)
+{
+    int64_t position;
+    struct meta_event_row rows[500] = {0};
+    OK(meta_cursor_ensure(meta_of(state), S("hook"), &position, &err));
+    OK(meta_events_add(meta_of(state), rows, 2, &err));
+    int64_t few = cursors_cost(state);
+    for (unsigned i = 0; i < 10; i++)
+        OK(meta_events_add(meta_of(state), rows, 500, &err));
+    assert_int_equal(cursors_cost(state), few);
+}
+
+/* Beside a server: neither its generation nor its schema changes, and both see the same. */
+static void test_tool(void **state)
+{
+    static const char generation[] = "SELECT n FROM generation";
+    struct meta *m = meta_of(state), *tool = NULL;
+    struct error e = {0};
+    struct meta_event_row rows[10] = {0};
+    int64_t position = 0, now = 0, before = sqlite_fixture_number(state, generation);
+    uint64_t n = 0;
+    OK(meta_cursor_ensure(m, S("hook"), &position, &err));
+    OK(meta_events_add(m, rows, 10, &err));
+    OK(meta_cursor_advance(m, S("hook"), 0, 5, &now, &err));
+    OK(meta_sqlite_tool(sqlite_fixture_path(state), &tool, &err));
+    OK(meta_events_replay(tool, S("hook"), 2, &n, &err));
+    OK(meta_cursor_advance(m, S("hook"), 5, 6, &now, &err));
+    assert_int_equal(now, 1);
+    OK(meta_events_drop(tool, S("hook"), INT64_MAX, &n, &err));
+    assert_int_equal(n, 9);
+    OK(meta_cursor_get(m, S("hook"), &now, &err));
+    assert_int_equal(now, 10);
+    push_blob(m, REPO, 1);
+    meta_close(tool);
+    push_blob(m, REPO, 2);
+    assert_int_equal(sqlite_fixture_number(state, generation), before);
+    sqlite_fixture_exec(state, "INSERT INTO schema VALUES (1000, 1)");
+    assert_int_equal(meta_sqlite_tool(sqlite_fixture_path(state), &tool, &e), -1);
+    assert_non_null(strstr(e.detail, "schema version 1000"));
+    sqlite_fixture_exec(state, "DELETE FROM schema WHERE version = 1000");
+    const char *none = arena_printf(arena_of(state), "%s.none", sqlite_fixture_path(state));
+    assert_int_equal(meta_sqlite_tool(none, &tool, &e), -1);
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    assert_non_null(strstr(e.detail, "there is no database"));
+    assert_int_equal(access(none, F_OK), -1);
+    assert_int_equal(meta_sqlite_tool("/proc/self/status", &tool, &e), -1);
+    assert_true(e.detail[0] != '\0');
 }
 
 /* More pages than the firm limit of the log: it has been moved and begun anew. */
@@ -484,7 +612,7 @@ static void test_log_is_bounded(void **state)
         struct slice bytes = {p, META_INLINE_MAX};
         struct digest d;
         digest_of(HASH_SHA256, bytes, &d);
-        OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, &err));
+        OK(meta_blob_commit(m, REPO, &d, bytes.n, &bytes, SLICE_NONE, NULL, &err));
         arena_reset(a);
     }
     arena_free(a);
@@ -553,7 +681,7 @@ static void *run_holder(void *arg)
 {
     struct hold *h = arg;
     struct error err;
-    (void)meta_tag_delete(h->m, REPO, S("none"), &h->condition, &err);
+    (void)meta_tag_delete(h->m, REPO, S("none"), &h->condition, NULL, &err);
     return NULL;
 }
 
@@ -561,7 +689,7 @@ static void *run_blob_delete(void *arg)
 {
     struct hold *h = arg;
     struct error err;
-    CHECK(meta_blob_delete(h->m, REPO, &h->digest, &err) == 0);
+    CHECK(meta_blob_delete(h->m, REPO, &h->digest, NULL, &err) == 0);
     return NULL;
 }
 
@@ -634,9 +762,12 @@ int main(void)
         TEST(test_grace_of_link),
         TEST(test_missing_on_reader),
         TEST(test_missing_in_transaction),
+        TEST(test_event_fails),
+        TEST(test_cursors_cost),
+        TEST(test_tool),
     };
     struct meta_suite suite = {
-        .out = tests, .n = 19, .setup = sqlite_fixture_setup, .teardown = sqlite_fixture_teardown};
+        .out = tests, .n = 22, .setup = sqlite_fixture_setup, .teardown = sqlite_fixture_teardown};
     meta_conformance_add(&suite);
     return _cmocka_run_group_tests("meta_sqlite", tests, suite.n, NULL, NULL);
 }

@@ -129,13 +129,38 @@ static void test_generation(void **state)
     assert_int_equal(sqlite_fixture_number(state, sql), 2);
 }
 
+/* A database of the first version gets what the second has, and keeps what it had; a tool, which
+ * may not do that, says who can. */
+static void test_first_version(void **state)
+{
+    struct sqdb *db = open_new(state);
+    struct error e = {0};
+    OK(migrate(db, meta_migrations, 1, &err));
+    OK(sqdb_exec(db, "INSERT INTO repositories (name, created_ms) VALUES ('a', 1)", &err));
+    assert_int_equal(migrate_check(db, meta_migrations_n, &e), -1);
+    assert_non_null(strstr(e.detail, "start the server"));
+    OK(migrate(db, meta_migrations, meta_migrations_n, &err));
+    OK(migrate_check(db, meta_migrations_n, &err));
+    assert_int_equal(number(db, "SELECT count(*) FROM repositories"), 1);
+    assert_int_equal(number(db, "SELECT count(*) FROM events"), 0);
+    assert_int_equal(number(db, "SELECT count(*) FROM cursors"), 0);
+    assert_int_equal(migrate_check(db, 1, &e), -1);
+    assert_non_null(strstr(e.detail, "the version of the program that wrote it"));
+    OK(sqdb_exec(db, "PRAGMA application_id = 7", &err));
+    assert_int_equal(migrate_check(db, meta_migrations_n, &e), -1);
+    assert_non_null(strstr(e.detail, "another program"));
+    OK(sqdb_exec(db, "PRAGMA application_id = 1651668072; DROP TABLE schema", &err));
+    assert_int_equal(migrate_check(db, meta_migrations_n, &e), -1);
+    sqdb_close(db);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, sqlite_fixture_setup, sqlite_fixture_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_steps),   TEST(test_step_fails), TEST(test_newer),
-        TEST(test_foreign), TEST(test_at_once),    TEST(test_generation),
+        TEST(test_steps),   TEST(test_step_fails), TEST(test_newer),         TEST(test_foreign),
+        TEST(test_at_once), TEST(test_generation), TEST(test_first_version),
     };
     return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);
 }

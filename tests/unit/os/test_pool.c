@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "os/clock.h"
@@ -322,6 +323,44 @@ static void threads_that_cannot_start_are_an_error(void **state)
     pthread_attr_destroy(&was);
 }
 
+struct niceness {
+    struct task task;
+    sem_t done;
+    int value;
+};
+
+static void look_at_niceness(struct task *t)
+{
+    struct niceness *n = CONTAINER_OF(t, struct niceness, task);
+    n->value = getpriority(PRIO_PROCESS, (id_t)gettid());
+    sem_post(&n->done);
+}
+
+static int niceness_in(struct pool *p)
+{
+    struct niceness n = {.task.fn = look_at_niceness};
+    sem_init(&n.done, 0, 0);
+    assert_true(pool_post(p, &n.task));
+    while (sem_wait(&n.done) && errno == EINTR)
+        ;
+    sem_destroy(&n.done);
+    return n.value;
+}
+
+static void a_nice_pool_gives_way(void **state)
+{
+    (void)state;
+    struct pool *nice = NULL;
+    struct pool *usual = new_pool(1, 1);
+    int own = getpriority(PRIO_PROCESS, 0);
+    assert_int_equal(pool_new_nice("nice", 1, 1, &nice, NULL), 0);
+    assert_int_equal(niceness_in(nice), 19);
+    assert_int_equal(niceness_in(usual), own);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), own);
+    pool_free(nice);
+    pool_free(usual);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +374,7 @@ int main(void)
         cmocka_unit_test(requests_go_to_the_pool_and_back),
         cmocka_unit_test(an_idle_pool_sleeps),
         cmocka_unit_test(threads_that_cannot_start_are_an_error),
+        cmocka_unit_test(a_nice_pool_gives_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

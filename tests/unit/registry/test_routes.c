@@ -11,7 +11,7 @@
 #include "base/util.h"
 #include "registry/registry.h"
 
-static const struct {
+static const struct cell {
     enum http_method method;
     const char *path;
     enum action action; /* ACTION_NONE: no such route */
@@ -47,32 +47,55 @@ static const struct {
     {HTTP_GET, "/readyz", ACTION_HEALTH},
     {HTTP_GET, "/metrics", ACTION_NONE},
     {HTTP_GET, "/startupz", ACTION_NONE},
-    {HTTP_GET, "/", ACTION_NONE},
+    {HTTP_GET, "/", ACTION_HEALTH},
+    {HTTP_POST, "/", ACTION_NONE},
+    {HTTP_GET, "/debug/health", ACTION_NONE},
     {HTTP_GET, "/v2/a", ACTION_NONE},
+}, debug_cells[] = {
+    {HTTP_GET, "/livez", ACTION_HEALTH},
+    {HTTP_GET, "/readyz", ACTION_HEALTH},
+    {HTTP_GET, "/startupz", ACTION_HEALTH},
+    {HTTP_GET, "/metrics", ACTION_METRICS},
+    {HTTP_GET, "/debug/health", ACTION_HEALTH},
+    {HTTP_HEAD, "/debug/health", ACTION_HEALTH},
+    {HTTP_POST, "/debug/health", ACTION_NONE},
+    {HTTP_GET, "/debug/vars", ACTION_NONE},
+    {HTTP_GET, "/debug/pprof", ACTION_NONE},
+    {HTTP_GET, "/debug/pprof/heap", ACTION_NONE},
+    {HTTP_GET, "/v2/", ACTION_NONE},
+    {HTTP_GET, "/", ACTION_NONE},
 };
+
+static void check_cells(const struct route *routes, unsigned n, const struct cell *cell,
+                        size_t n_cells)
+{
+    unsigned hits[64] = {0};
+    assert_true(n <= 64);
+    for (size_t i = 0; i < n_cells; i++) {
+        struct route_match m = {0};
+        route_match(routes, n, cell[i].method, slice_cstr(cell[i].path), &m);
+        if (cell[i].action == ACTION_NONE) {
+            assert_null(m.route);
+            continue;
+        }
+        if (!m.route)
+            fail_msg("no route for %s", cell[i].path);
+        assert_int_equal(m.route->action, cell[i].action);
+        hits[m.route - routes]++;
+    }
+    for (unsigned i = 0; i < n; i++)
+        if (hits[i] == 0)
+            fail_msg("route %s (%s) has no cell in this matrix", routes[i].name, routes[i].pattern);
+}
 
 static void test_cells(void **state)
 {
     (void)state;
     unsigned n;
     const struct route *routes = registry_routes(&n);
-    unsigned hits[64] = {0};
-    assert_true(n <= 64);
-    for (size_t i = 0; i < ARRAY_LEN(cells); i++) {
-        struct route_match m = {0};
-        route_match(routes, n, cells[i].method, slice_cstr(cells[i].path), &m);
-        if (cells[i].action == ACTION_NONE) {
-            assert_null(m.route);
-            continue;
-        }
-        if (!m.route)
-            fail_msg("no route for %s", cells[i].path);
-        assert_int_equal(m.route->action, cells[i].action);
-        hits[m.route - routes]++;
-    }
-    for (unsigned i = 0; i < n; i++)
-        if (hits[i] == 0)
-            fail_msg("route %s (%s) has no cell in this matrix", routes[i].name, routes[i].pattern);
+    check_cells(routes, n, cells, ARRAY_LEN(cells));
+    routes = registry_debug_routes(&n);
+    check_cells(routes, n, debug_cells, ARRAY_LEN(debug_cells));
 }
 
 /* Whatever writes or deletes is not allowed by an action that only reads. */

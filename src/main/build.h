@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From settings to what the components take: at the start, and again for what a reload replaces. */
+#ifndef MAIN_BUILD_H
+#define MAIN_BUILD_H
+
+#include "auth/authn.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "http/forwarded.h"
+#include "http/server.h"
+#include "jobs/health.h"
+#include "jobs/notify.h"
+#include "main/settings.h"
+#include "registry/registry.h"
+#include "tls/tls.h"
+
+/* *out is NULL without a certificate. */
+int build_tls(const struct settings *s, struct tls_context **out, struct error *err);
+/* Authenticator, validator, policy and pages. A password that was made for a new htpasswd file is
+ * logged, once, as registry does. */
+int build_live(const struct settings *s, struct metrics *metrics, struct log *log,
+               struct registry_live *out, struct error *err);
+/* Ends what build_live made and nobody took. */
+void build_live_discard(struct registry_live *l);
+void build_limits(const struct settings *s, struct http_limits *out);
+/* http.headers as header lines, into `out`. */
+void build_headers(const struct settings *s, struct buf *out);
+int build_trusted(const struct settings *s, struct trusted_peers **out, struct error *err);
+/* *out is NULL when no endpoint is enabled. Cursors of endpoints that are gone are removed. */
+int build_notify(const struct settings *s, const char *address, struct meta *meta, struct log *log,
+                 struct metrics *metrics, struct notify **out, struct error *err);
+/* *out is NULL without checks. */
+int build_health(const struct settings *s, struct store *store, struct log *log,
+                 struct metrics *metrics, struct health **out, struct error *err);
+
+#endif

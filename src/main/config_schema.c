@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The schema: rows, and how to find one's way in them. */
+#include <ctype.h>
+
+#include "base/util.h"
+#include "main/config_int.h"
+
+#include "base/banned.h"
+
+#define AT(field) (1 + offsetof(struct settings, field))
+#define IN(type, field) (1 + offsetof(struct type, field))
+
+#define O(kind_, name_, def_, unit_, live_, doc_, ...) \
+    {.name = (name_),                                  \
+     .kind = K_##kind_,                                \
+     .def = (def_),                                    \
+     .unit = (unit_),                                  \
+     .doc = (doc_),                                    \
+     .live = (live_),                                  \
+     __VA_ARGS__},
+#define E O
+#define S(kind_, name_, doc_, ...) {.name = (name_), .kind = K_##kind_, .doc = (doc_), __VA_ARGS__},
+#define I(kind_, name_, doc_, text_, ...) \
+    {.name = (name_),                     \
+     .kind = K_##kind_,                   \
+     .status = S_IGNORED,                 \
+     .doc = (doc_),                       \
+     .text = (text_),                     \
+     __VA_ARGS__},
+#define R(kind_, name_, doc_, text_, ...) \
+    {.name = (name_),                     \
+     .kind = K_##kind_,                   \
+     .status = S_REFUSED,                 \
+     .doc = (doc_),                       \
+     .text = (text_),                     \
+     __VA_ARGS__},
+#define U(kind_, name_, doc_, ...) \
+    {.name = (name_), .kind = K_##kind_, .status = S_UNDER, .doc = (doc_), __VA_ARGS__},
+
+static const struct schema rows[] = {
+    {.name = "", .kind = K_STRUCT, .doc = "Registry's config.yml, version 0.1."},
+    {.name = "version",
+     .kind = K_STRING,
+     .doc = "The version of this form: 0.1. Required in a file.",
+     .flags = F_HIDDEN},
+#include "main/config_rows_int.h"
+#include "main/config_rows_other_int.h"
+};
+
+#undef O
+#undef E
+#undef S
+#define TYPE_STRING "string"
+#define TYPE_BOOL "bool"
+#define TYPE_COUNT "count"
+#define TYPE_SIZE "size"
+#define TYPE_DURATION "duration"
+#define TYPE_CHOICE "choice"
+#define CHOICES_STRING(unit) NULL
+#define CHOICES_BOOL(unit) "true|false"
+#define CHOICES_COUNT(unit) NULL
+#define CHOICES_SIZE(unit) NULL
+#define CHOICES_DURATION(unit) NULL
+#define CHOICES_CHOICE(unit) unit
+#define O(kind_, name_, def_, unit_, live_, doc_, ...) \
+    {.name = (name_),                                  \
+     .type = TYPE_##kind_,                             \
+     .def = (def_),                                    \
+     .choices = CHOICES_##kind_(unit_),                \
+     .doc = (doc_),                                    \
+     .reloadable = (live_)},
+#define E(...)
+#define S(...)
+
+static const struct config_option options[] = {
+#include "main/config_rows_int.h"
+};
+
+unsigned config_options(const struct config_option **list)
+{
+    *list = options;
+    return ARRAY_LEN(options);
+}
+
+const struct schema *schema_rows(size_t *n)
+{
+    *n = ARRAY_LEN(rows);
+    return rows;
+}
+
+const struct schema *schema_root(void)
+{
+    return &rows[0];
+}
+
+const struct schema *schema_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+/* What follows the parent's name and its separator; SLICE_NONE when row is not in parent. */
+static struct slice below(const struct schema *row, const struct schema *parent)
+{
+    struct slice name = slice_cstr(row->name);
+    struct slice prefix = slice_cstr(parent->name);
+    if (!slice_starts(name, prefix) || name.n == prefix.n)
+        return SLICE_NONE;
+    name = slice_from(name, prefix.n);
+    if (!prefix.n)
+        return name;
+    return name.p[0] == '.' ? slice_from(name, 1) : SLICE_NONE;
+}
+
+bool schema_is_child(const struct schema *row, const struct schema *parent)
+{
+    struct slice rest = below(row, parent);
+    return rest.n && !slice_is(rest, "*") && !memchr(rest.p, '.', rest.n) &&
+           !memchr(rest.p, '[', rest.n);
+}
+
+const struct schema *schema_child(const struct schema *parent, struct slice key)
+{
+    if (parent->kind == K_HEADERS || parent->kind == K_ANY)
+        return schema_element(parent);
+    if (parent->kind == K_STRUCT || parent->kind == K_PARAMS)
+        for (size_t i = 1; i < ARRAY_LEN(rows); i++)
+            if (schema_is_child(&rows[i], parent) && slice_eq(below(&rows[i], parent), key))
+                return &rows[i];
+    return parent->kind == K_MAP ? schema_element(parent) : NULL;
+}
+
+const struct schema *schema_element(const struct schema *parent)
+{
+    /* [secret]: what these kinds imply, without a row of their own. */
+    static const struct schema text[2] = {
+        {.name = "", .kind = K_STRING},
+        {.name = "", .kind = K_STRING, .flags = F_SECRET},
+    };
+    static const struct schema texts[2] = {
+        {.name = "", .kind = K_TEXTS},
+        {.name = "", .kind = K_TEXTS, .flags = F_SECRET},
+    };
+    static const struct schema any[2] = {
+        {.name = "", .kind = K_ANY},
+        {.name = "", .kind = K_ANY, .flags = F_SECRET},
+    };
+    bool secret = parent->flags & F_SECRET;
+    size_t n = strlen(parent->name);
+    if (parent->kind == K_TEXTS)
+        return &text[secret];
+    if (parent->kind == K_HEADERS)
+        return &texts[secret];
+    if (parent->kind == K_ANY)
+        return &any[secret];
+    const char *suffix = parent->kind == K_LIST ? "[]" : parent->kind == K_MAP ? ".*" : NULL;
+    for (size_t i = 1; suffix && i < ARRAY_LEN(rows); i++)
+        if (strncmp(rows[i].name, parent->name, n) == 0 && strcmp(rows[i].name + n, suffix) == 0)
+            return &rows[i];
+    return parent->kind == K_MAP ? &any[secret] : NULL;
+}
+
+const char *schema_key(const struct schema *row)
+{
+    const char *dot = strrchr(row->name, '.');
+    return dot ? dot + 1 : row->name;
+}
+
+bool schema_scalar(const struct schema *row)
+{
+    return row->kind >= K_STRING;
+}
+
+bool schema_plain(const struct schema *row)
+{
+    return !strpbrk(row->name, "[*");
+}
+
+bool schema_live(const struct schema *row)
+{
+    return row->live || (row->flags & F_LIVE);
+}
+
+int64_t schema_max(const struct schema *row)
+{
+    return row->max ? row->max : row->kind == K_SIZE ? INT64_MAX : INT32_MAX;
+}
+
+static void upper(struct slice s, struct buf *out)
+{
+    for (size_t i = 0; i < s.n; i++)
+        buf_putc(out, (char)toupper((unsigned char)s.p[i]));
+}
+
+void schema_variable(const struct schema *row, struct buf *out)
+{
+    char prefix[160] = "";
+    size_t n = 0;
+    buf_puts(out, "REGISTRY");
+    for (struct slice rest = slice_cstr(row->name); rest.p;) {
+        struct slice part = slice_cut(&rest, '.');
+        bool list = slice_ends(part, SLICE_LIT("[]"));
+        size_t end = rest.p ? (size_t)(rest.p - row->name) - 1 : strlen(row->name);
+        n = MIN(end, sizeof prefix - 1) - (list ? 2 : 0);
+        memcpy(prefix, row->name, n);
+        prefix[n] = '\0';
+        const struct schema *section = schema_find(prefix);
+        buf_putc(out, '_');
+        if (slice_is(part, "*"))
+            buf_puts(out, "<KEY>");
+        else if (section && section->field)
+            buf_puts(out, section->field);
+        else
+            upper(slice_first(part, part.n - (list ? 2 : 0)), out);
+        if (list)
+            buf_puts(out, "_<N>");
+    }
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SIGHUP, and files that change: read and check everything first, in a worker; swap at once; keep
+ * the old on any error; say what came of it in the log and in metrics. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "main/app_int.h"
+#include "main/build.h"
+#include "os/clock.h"
+
+#include "base/banned.h"
+
+enum { WATCH_MS = 2000, HEADERS_MAX = 64 * 1024 };
+
+/* ---- what a worker does ---- */
+
+static void tls_stamps(const struct settings *s, struct stamps *out)
+{
+    *out = (struct stamps){0};
+    stamps_add(out, s->tls.certificate);
+    stamps_add(out, s->tls.key);
+    for (unsigned i = 0; i < s->tls.client_cas.n; i++)
+        stamps_add(out, s->tls.client_cas.v[i]);
+}
+
+static void auth_stamps(const struct settings *s, struct stamps *out)
+{
+    *out = (struct stamps){0};
+    stamps_add(out, s->auth.path);
+    stamps_add(out, s->auth.root_cert_bundle);
+    stamps_add(out, s->auth.jwks);
+}
+
+static void say_tls(struct app *app, struct tls_context *c)
+{
+    const char *warning = tls_context_warning(c);
+    if (warning)
+        LOG(app->log, LOG_LEVEL_WARN, "the TLS certificate needs attention",
+            F_CSTR("problem", warning));
+}
+
+static void put_tls(struct app *app, struct tls_context *c)
+{
+    if (!app->tls || !c) {
+        tls_context_unref(c);
+        return;
+    }
+    say_tls(app, c);
+    tls_server_replace(app->tls, c);
+}
+
+/* ours: a second reference, to ask for changed files. */
+static void put_live(struct app *app, const struct registry_live *l)
+{
+    struct authn *old = app->reload.authn;
+    app->reload.authn = l->authn ? authn_ref(l->authn) : NULL;
+    registry_set_live(app->registry, l);
+    authn_unref(old);
+}
+
+static void put_all(struct app *app, const struct settings *s, struct tls_context *tls,
+                    const struct registry_live *live)
+{
+    CLEANUP_BUF struct buf headers;
+    struct http_limits limits;
+    struct jobs_purge purge = {.enabled = s->purge_enabled,
+                               .dry_run = s->purge_dry_run,
+                               .age_ms = (int64_t)s->purge_age_ms,
+                               .interval_ms = MAX(s->purge_interval_ms, (uint64_t)1000)};
+    buf_init(&headers, HEADERS_MAX);
+    build_headers(s, &headers);
+    build_limits(s, &limits);
+    put_tls(app, tls);
+    put_live(app, live);
+    http_server_set_limits(app->server, &limits);
+    http_server_set_headers(app->server, buf_view(&headers));
+    jobs_set_purge(app->jobs, &purge);
+    logs_apply(app->logs, s);
+}
+
+static void say_note(struct app *app, const struct config_note *n)
+{
+    LOG(app->log, LOG_LEVEL_WARN, n->text, F_CSTR("where", n->where), F_CSTR("key", n->key));
+}
+
+static void say_change(void *arg, const char *key, bool reloadable)
+{
+    struct app *app = arg;
+    if (reloadable)
+        LOG(app->log, LOG_LEVEL_INFO, "changed by the reload", F_CSTR("key", key));
+    else
+        LOG(app->log, LOG_LEVEL_WARN, "the change of this key takes effect at the next start",
+            F_CSTR("key", key));
+}
+
+static int load_all(struct app *app, struct config **out, struct error *err)
+{
+    struct config *c = NULL;
+    struct tls_context *tls = NULL;
+    struct registry_live live = {0};
+    if (config_load(app->source, &c, err)) {
+        config_free(c);
+        return -1;
+    }
+    const struct settings *s = config_settings(c);
+    if (build_tls(s, &tls, err) || build_live(s, app->metrics, app->log, &live, err)) {
+        tls_context_unref(tls);
+        config_free(c);
+        return -1;
+    }
+    unsigned n;
+    const struct config_note *notes = config_notes(c, &n);
+    for (unsigned i = 0; i < n; i++)
+        say_note(app, &notes[i]);
+    config_diff(app->config, c, say_change, app);
+    tls_stamps(s, &app->reload.tls_files);
+    auth_stamps(s, &app->reload.auth_files);
+    put_all(app, s, tls, &live);
+    *out = c;
+    return 0;
+}
+
+static void count_result(struct reload *r, bool ok)
+{
+    metric_add(ok ? r->ok : r->failed, 1);
+    metric_set(r->last_ok, ok);
+    if (ok)
+        metric_set(r->last_s, os_wall_ms() / 1000);
+}
+
+static void reload_everything(struct app *app)
+{
+    struct reload *r = &app->reload;
+    struct error err = {0};
+    os_notify("RELOADING=1");
+    int failed = load_all(app, &r->next, &err);
+    count_result(r, !failed);
+    if (failed)
+        log_error(
+            app->log, LOG_LEVEL_ERROR,
+            "the reload failed: the settings stay as they were; `berth config check` says more",
+            &err);
+    else
+        LOG(app->log, LOG_LEVEL_INFO, "reloaded");
+    r->tls_failed = r->auth_failed = false;
+    os_notify("READY=1");
+}
+
+/* A certificate that is being replaced may not fit its key for a moment: the next look finds both.
+ */
+static void look_at_tls(struct app *app)
+{
+    struct reload *r = &app->reload;
+    const struct settings *s = config_settings(app->config);
+    struct tls_context *c = NULL;
+    struct stamps now;
+    struct error err = {0};
+    tls_stamps(s, &now);
+    if (!app->tls || (stamps_equal(&now, &r->tls_files) && !r->tls_failed))
+        return;
+    bool repeated = r->tls_failed && stamps_equal(&now, &r->tls_files);
+    r->tls_files = now;
+    if (build_tls(s, &c, &err)) {
+        if (!repeated)
+            log_error(app->log, LOG_LEVEL_WARN,
+                      "the changed TLS files cannot be used yet: the certificate in force stays",
+                      &err);
+        if (!r->tls_failed)
+            count_result(r, false);
+        r->tls_failed = true;
+        return;
+    }
+    r->tls_failed = false;
+    put_tls(app, c);
+    count_result(r, true);
+    LOG(app->log, LOG_LEVEL_INFO, "the TLS certificate was replaced");
+}
+
+static void look_at_auth(struct app *app)
+{
+    struct reload *r = &app->reload;
+    const struct settings *s = config_settings(app->config);
+    struct registry_live live = {0};
+    struct stamps now;
+    struct error err = {0};
+    auth_stamps(s, &now);
+    if (!r->authn || (stamps_equal(&now, &r->auth_files) && !r->auth_failed))
+        return;
+    bool repeated = r->auth_failed && stamps_equal(&now, &r->auth_files);
+    r->auth_files = now;
+    /* One that is not there for a moment is not to be made anew with another password. */
+    bool gone = *s->auth.path && access(s->auth.path, R_OK) != 0;
+    if (gone)
+        error_set(&err, ERR_NOT_FOUND, "%s cannot be read", s->auth.path);
+    if (gone || build_live(s, app->metrics, app->log, &live, &err)) {
+        if (!repeated)
+            log_error(app->log, LOG_LEVEL_WARN,
+                      "the changed login files cannot be used yet: the logins in force stay", &err);
+        if (!r->auth_failed)
+            count_result(r, false);
+        r->auth_failed = true;
+        return;
+    }
+    r->auth_failed = false;
+    put_live(app, &live);
+    count_result(r, true);
+    LOG(app->log, LOG_LEVEL_INFO, "the logins were read again");
+}
+
+static void work(struct task *t)
+{
+    struct app *app = CONTAINER_OF(t, struct app, reload.task);
+    if (app->reload.files_only) {
+        look_at_tls(app);
+        look_at_auth(app);
+    } else {
+        reload_everything(app);
+    }
+    loop_post(http_server_loop(app->server), &app->reload.done);
+}
+
+/* ---- the main thread's side ---- */
+
+static void begin(struct app *app, bool files_only)
+{
+    struct reload *r = &app->reload;
+    if (r->running) {
+        r->again = r->again || !files_only;
+        return;
+    }
+    r->running = true;
+    r->files_only = files_only;
+    pool_post_always(app->pools[POOL_JOBS], &r->task);
+}
+
+static void done(struct task *t)
+{
+    struct app *app = CONTAINER_OF(t, struct app, reload.done);
+    struct reload *r = &app->reload;
+    r->running = false;
+    if (r->next) {
+        /* The first is what the components were made from: some of them still look at it. */
+        if (app->first)
+            config_free(app->config);
+        else
+            app->first = app->config;
+        app->config = STEAL(r->next);
+    }
+    bool again = r->again;
+    r->again = false;
+    if (again && !app->stopping)
+        begin(app, false);
+}
+
+static void on_watch(struct timer *t)
+{
+    struct app *app = CONTAINER_OF(t, struct app, reload.watch);
+    if (!app->reload.running && (app->tls || app->reload.authn))
+        begin(app, true);
+    timer_set(http_server_loop(app->server), t, WATCH_MS);
+}
+
+void reload_init(struct app *app)
+{
+    struct reload *r = &app->reload;
+    const char *help = "Reloads of the configuration, of certificates and of password files.";
+    r->task.fn = work;
+    r->done.fn = done;
+    r->watch.fn = on_watch;
+    r->ok = metrics_counter(app->metrics, "berth_config_reloads_total", help, "result=\"ok\"");
+    r->failed =
+        metrics_counter(app->metrics, "berth_config_reloads_total", help, "result=\"failed\"");
+    r->last_ok = metrics_gauge(app->metrics, "berth_config_last_reload_successful",
+                               "1 when the last reload (or the start) went well, else 0.", "");
+    r->last_s = metrics_gauge(app->metrics, "berth_config_last_reload_success_timestamp_seconds",
+                              "When the last one that went well was, in seconds since 1970.", "");
+    metric_set(r->last_ok, 1);
+    metric_set(r->last_s, os_wall_ms() / 1000);
+    tls_stamps(app->s, &r->tls_files);
+    auth_stamps(app->s, &r->auth_files);
+}
+
+void reload_start(struct app *app)
+{
+    timer_set(http_server_loop(app->server), &app->reload.watch, WATCH_MS);
+}
+
+void reload_stop(struct app *app)
+{
+    timer_clear(http_server_loop(app->server), &app->reload.watch);
+}
+
+void reload_ask(struct app *app)
+{
+    begin(app, false);
+}
+
+void reload_free(struct app *app)
+{
+    config_free(app->reload.next);
+    authn_unref(app->reload.authn);
+}

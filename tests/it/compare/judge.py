@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs between two answers, after what must differ is made equal; and the table of
+docs/differences.md, which says what may."""
+
+import fnmatch
+import json
+import re
+from dataclasses import dataclass
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# Of one server's own making, or of one moment.
+NEVER_COMPARED = {"date", "x-request-id", "connection", "transfer-encoding"}
+ABSENT = "absent"
+
+
+def plain(value, server):
+    """Without ports, ids and states."""
+    value = value.replace(server.url, "{base}").replace(server.host, "{host}")
+    value = UUID.sub("{uuid}", value)
+    return re.sub(r"_state=[^&>]*", "_state={state}", value)
+
+
+@dataclass
+class Difference:
+    case: str
+    what: str
+    registry: str
+    berth: str
+
+
+def header_differences(case, left, right, left_server, right_server):
+    names = (set(left.headers) | set(right.headers)) - NEVER_COMPARED
+    if left.errors() and right.errors():
+        names.discard("content-length")  # `detail` and `body` say more
+    for name in sorted(names):
+        shown = "-".join({"id": "ID", "uuid": "UUID", "etag": "ETag", "www": "WWW", "oci": "OCI"}
+                         .get(p, p.capitalize()) for p in name.split("-"))
+        a, b = left.header(name), right.header(name)
+        a = ABSENT if a is None else plain(a, left_server)
+        b = ABSENT if b is None else plain(b, right_server)
+        if name == "location" and ABSENT not in (a, b):
+            absolute = [x.startswith("{base}") for x in (a, b)]
+            if absolute[0] != absolute[1]:
+                yield Difference(case.id, "Location form",
+                                 *("absolute" if x else "relative" for x in absolute))
+            a, b = a.removeprefix("{base}"), b.removeprefix("{base}")
+        if a != b:
+            yield Difference(case.id, shown, a, b)
+
+
+def body_differences(case, left, right, left_server, right_server):
+    a, b = left.errors(), right.errors()
+    if a and b:
+        for what in ("message", "detail"):
+            x = json.dumps([e.get(what) for e in a], sort_keys=True)
+            y = json.dumps([e.get(what) for e in b], sort_keys=True)
+            if x != y:
+                yield Difference(case.id, what, plain(x, left_server), plain(y, right_server))
+        return
+    a, b = left.json(), right.json()
+    if a is not None and b is not None:
+        if a != b:
+            yield Difference(case.id, "body", json.dumps(a, sort_keys=True)[:200],
+                             json.dumps(b, sort_keys=True)[:200])
+        elif left.body != right.body:
+            yield Difference(case.id, "bytes of the body", repr(left.body[:80]),
+                             repr(right.body[:80]))
+    elif left.body != right.body:
+        yield Difference(case.id, "body", repr(left.body[:80]), repr(right.body[:80]))
+
+
+def differences(case, left, right, left_server, right_server):
+    """An answer of another kind is one difference: everything else follows from it."""
+    if left.summary() != right.summary():
+        return [Difference(case.id, "answer", left.summary(), right.summary())]
+    sides = (case, left, right, left_server, right_server)
+    return [*header_differences(*sides), *body_differences(*sides)]
+
+
+@dataclass
+class Row:
+    """One documented difference. Patterns are globs; several are separated by blanks."""
+    id: str
+    requests: list
+    what: list
+    registry: str
+    berth: str
+    why: str
+    line: int
+    hits: int = 0
+
+    def covers(self, d):
+        return (any(fnmatch.fnmatchcase(d.case, p) for p in self.requests)
+                and d.what in self.what
+                and fnmatch.fnmatchcase(d.registry, self.registry)
+                and fnmatch.fnmatchcase(d.berth, self.berth))
+
+
+HEADINGS = ["id", "requests", "what", "registry", "berth", "why"]
+
+
+def read_table(path):
+    """The rows of every table in the file whose headings are HEADINGS."""
+    rows, inside = [], False
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if not line.startswith("|"):
+            inside = False
+            continue
+        cells = [c.strip().replace("\\|", "|") for c in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells == HEADINGS:
+            inside = True
+        elif inside and not set(line) <= set("|-: "):
+            if len(cells) != len(HEADINGS):
+                raise ValueError(f"{path}:{number}: {len(cells)} cells, not {len(HEADINGS)}")
+            id_, requests, what, registry, berth, why = cells
+
+            def quoted(cell):
+                return re.findall(r"`([^`]*)`", cell)
+
+            if not (quoted(requests) and quoted(what) and quoted(registry) and quoted(berth)):
+                raise ValueError(f"{path}:{number}: a cell has no `value`")
+            # Brackets are meant as they are written.
+            literal = [q[0].replace("[", "[[]") for q in (quoted(registry), quoted(berth))]
+            rows.append(Row(id_.strip("`"), quoted(requests), quoted(what), *literal, why, number))
+    ids = [r.id for r in rows]
+    for id_ in ids:
+        if ids.count(id_) > 1:
+            raise ValueError(f"{path}: {id_} is there twice")
+    return rows
