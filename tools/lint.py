@@ -166,7 +166,8 @@ def check_includes(f):
                 yield line, "layers", f"src/{area} may not include {name}"
         for pattern, places in THIRD_PARTY.items():
             if re.fullmatch(pattern, name) and not any(
-                    f.path == p or (p.endswith("/") and f.path.startswith(p)) for p in places):
+                    f.path == p or (p.endswith(("/", "token")) and f.path.startswith(p))
+                    for p in places):
                 where = ", ".join(places) if places else "no directory yet: write an ADR"
                 yield line, "third-party", f"{name} belongs in one place ({where})"
 

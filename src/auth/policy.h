@@ -55,7 +55,7 @@ int policy_decide(const struct policy *p, const struct principal *who, enum acti
                   struct slice repo, struct error *err);
 /* Does the principal hold this, by a grant or because it is not limited? As Docker's tokens have
  * it: GET and HEAD need pull, POST, PUT and PATCH pull and push, DELETE delete, the catalog
- * registry:catalog:*; names and actions match exactly ("*" among the actions is no wildcard). */
+ * registry:catalog:*; names match exactly, "*" among the actions is every action. */
 bool policy_holds(const struct principal *who, const char *type, struct slice name,
                   const char *action);
 /* "repository:a/b:pull,push" for a challenge; empty where no scope is needed. `from` (or empty)

@@ -3,7 +3,6 @@
  * signature is good. Nothing of the payload is believed before. */
 #include "auth/token.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -53,7 +52,7 @@ static int split(struct slice token, struct arena *a, struct parts *out, struct 
     struct slice payload = rest.p ? slice_cut(&rest, '.') : SLICE_NONE;
     if (!payload.p || !rest.p || memchr(rest.p, '.', rest.n))
         return REFUSE(err, "the token does not have three parts");
-    struct slice signature;
+    struct slice signature = SLICE_NONE;
     if (decode(header, "header", a, &out->header, err) ||
         decode(payload, "payload", a, &out->payload, err) ||
         decode(rest, "signature", a, &signature, err))

@@ -8,7 +8,6 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
-#include <openssl/objects.h>
 #include <openssl/sha.h>
 
 #include "auth/encoding.h"

@@ -14,7 +14,9 @@ struct command {
         char **argv); /* argv[0] is the command's name. The exit status: 0, 1 failed, 2 usage */
 };
 
+extern const struct command command_cert;
 extern const struct command command_events;
+extern const struct command command_health;
 extern const struct command command_htpasswd;
 extern const struct command command_import;
 extern const struct command command_config;

@@ -66,7 +66,10 @@ static bool put_argument(struct buf *b, struct slice name)
             buf_printf(b, " %s", (*c)->name);
     else if (slice_is(name, "SHELL"))
         buf_puts(b, " bash zsh fish");
-    else
+    else if (usage_is_choice(name)) {
+        buf_putc(b, ' ');
+        put_words(b, name);
+    } else
         return false;
     return true;
 }

@@ -127,30 +127,84 @@ static struct slice put_example(struct buf *b, struct slice text)
     return text;
 }
 
-/* The text of a help: paragraphs, and examples. */
+/* "  --strict  what it does" or "check   what it does": where the text begins, or 0. */
+static size_t entry_column(struct slice line)
+{
+    size_t from = indent_of(line), i = from;
+    bool option = i < line.n && line.p[i] == '-';
+    if (!option && (from > 0 || !line.n || !islower((unsigned char)line.p[0])))
+        return 0;
+    while (i + 2 < line.n && !(line.p[i] == ' ' && line.p[i + 1] == ' ')) {
+        if (!option && line.p[i] == ' ')
+            return 0;
+        i++;
+    }
+    size_t column = i + indent_of(slice_from(line, i));
+    return i + 2 < line.n && column < line.n ? column : 0;
+}
+
+/* A term and its text, which goes on in the lines that are indented as far. */
+static struct slice put_entry(struct buf *b, struct slice text, size_t column)
+{
+    CLEANUP_BUF struct buf description;
+    buf_init(&description, (size_t)1 << 16);
+    struct slice rest = text;
+    struct slice line = slice_cut(&rest, '\n');
+    struct slice term = slice_trim(slice_first(line, column));
+    buf_slice(&description, slice_from(line, column));
+    while (rest.n) {
+        struct slice after = rest;
+        line = slice_cut(&after, '\n');
+        if (line.n <= column || indent_of(line) < column)
+            break;
+        buf_putc(&description, ' ');
+        buf_slice(&description, slice_trim(line));
+        rest = after;
+    }
+    bool bold = false;
+    buf_puts(b, ".TP\n\\fB");
+    put_marked(b, term, &bold);
+    buf_puts(b, "\\fR\n");
+    put_fill(b, buf_view(&description));
+    return rest;
+}
+
+static bool ends_paragraph(struct slice text, size_t n)
+{
+    if (text.p[n] != '\n')
+        return false;
+    struct slice rest = slice_from(text, n + 1);
+    struct slice next = rest;
+    next = slice_cut(&rest, '\n');
+    return next.n == 0 || is_indented(next) || entry_column(next);
+}
+
+/* The text of a help: paragraphs, lists of options or words, and examples. */
 static void put_text(struct buf *b, struct slice text)
 {
-    bool first = true;
+    bool entry = false, first = true;
     while (text.n) {
-        if (text.p[0] == '\n') {
-            text = slice_from(text, 1);
-            continue;
-        }
-        if (is_indented(text)) {
+        struct slice rest = text;
+        struct slice line = slice_cut(&rest, '\n');
+        size_t column = entry_column(line);
+        if (line.n == 0) {
+            text = rest;
+        } else if (column) {
+            text = put_entry(b, text, column);
+            entry = true;
+        } else if (is_indented(text)) {
             text = put_example(b, text);
-            continue;
+        } else {
+            size_t n = 0;
+            while (n < text.n && !ends_paragraph(text, n))
+                n++;
+            if (!first || entry)
+                buf_puts(b, ".PP\n");
+            put_fill(b, slice_first(text, n));
+            text = slice_from(text, n + 1);
+            entry = false;
         }
-        struct slice paragraph = text;
-        size_t n = 0;
-        while (n < text.n && !(text.p[n] == '\n' && (n + 1 == text.n || text.p[n + 1] == '\n' ||
-                                                     is_indented(slice_from(text, n + 1)))))
-            n++;
-        paragraph.n = n;
-        if (!first)
-            buf_puts(b, ".PP\n");
         first = false;
-        put_fill(b, paragraph);
-        text = slice_from(text, n + 1);
     }
 }
 
@@ -182,7 +236,8 @@ static void put_title(struct buf *b, const char *name, char section)
     for (const char *p = name; *p; p++)
         buf_putc(b, (char)toupper((unsigned char)*p));
     buf_printf(b, " %c %s \"berth %s\" \"berth\"\n", section, date, BERTH_VERSION);
-    buf_puts(b, ".SH NAME\n");
+    /* Names of options are neither stretched nor broken. */
+    buf_puts(b, ".ad l\n.nh\n.SH NAME\n");
     put_escaped(b, name);
     buf_puts(b, " \\- ");
 }
@@ -208,10 +263,12 @@ static void put_see_also(struct buf *b, const char *own)
     buf_putc(b, '\n');
 }
 
-static void put_exit_status(struct buf *b)
+static void put_exit_status(struct buf *b, const char *help)
 {
     buf_puts(b, ".SH EXIT STATUS\n.TP\n.B 0\nDone.\n.TP\n.B 1\nIt failed; standard error says "
                 "why.\n.TP\n.B 2\nIt was called in a way that it does not understand.\n");
+    if (help && strstr(help, "tatus 3"))
+        buf_puts(b, ".TP\n.B 3\nAs described above.\n");
 }
 
 /* Words in capitals are placeholders, the rest is typed as it is. */
@@ -274,7 +331,11 @@ static void put_option(struct buf *b, const struct config_option *o, bool flag)
     put_escaped(b, flag ? "--" : "");
     put_escaped(b, o->name);
     buf_puts(b, flag ? "\\fR=\\fI" : "\\fR (");
-    put_escaped(b, o->choices ? o->choices : o->type);
+    for (const char *p = o->choices ? o->choices : o->type; *p; p++) {
+        put_char(b, *p);
+        if (*p == '|')
+            buf_puts(b, "\\:"); /* a line may be broken here */
+    }
     buf_puts(b, flag ? "\\fR" : "");
     if (o->def && *o->def) {
         buf_puts(b, flag ? " (default: " : "; default: ");
@@ -323,7 +384,7 @@ static void page_of_berth(struct buf *b)
     put_cstr(b, "The configuration of the Debian package.");
     buf_puts(b, ".TP\n.I /var/lib/berth\n");
     put_cstr(b, "The data, unless `storage.filesystem.rootdirectory` says otherwise.");
-    put_exit_status(b);
+    put_exit_status(b, NULL);
     put_see_also(b, "berth.1");
 }
 
@@ -347,7 +408,7 @@ static void page_of_command(struct buf *b, const struct command *c)
         put_cstr(b, "Reads the configuration, the certificates and the htpasswd file again. What "
                     "is wrong is logged, and the old stays in force.");
     }
-    put_exit_status(b);
+    put_exit_status(b, c->help);
     (void)snprintf(name, sizeof name, "berth-%s.1", c->name);
     put_see_also(b, name);
 }
@@ -387,6 +448,10 @@ static void page_of_config(struct buf *b)
              "`HEALTH_HTTPCHECKERS` and `HEALTH_TCPCHECKERS` for `health.file`, `health.http` and "
              "`health.tcp`.");
     buf_puts(b, ".SH KEYS\n");
+    put_cstr(
+        b, "Those that have one value. Lists and sections with names of your own (`http.headers`, "
+           "`http.listeners`, `notifications.endpoints` and others) are in what `berth config "
+           "init` prints.");
     put_options(b, false);
     put_see_also(b, "berth-config.5");
 }

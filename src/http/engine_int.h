@@ -33,9 +33,11 @@ enum {
     INPUT_MAX = HTTP_HEAD_MAX + 1024,
     ARENA_FIRST = 7 * 1024,
     ARENAS_KEPT = 64,
-    CORK_BYTES = 256 * 1024,  /* of a file from which on segments are held back until full */
-    TURN_BYTES = 1024 * 1024, /* of a response, before other connections have their turn */
-    DROP_MAX = 64 * 1024,     /* body of a BODY_NONE route */
+    CORK_BYTES = 256 * 1024,      /* of a file from which on segments are held back until full */
+    FAST_BYTES = 4 * 1024 * 1024, /* sent in FAST_MS: a client that should not be kept waiting */
+    FAST_MS = 250,
+    TURN_BYTES = 1024 * 1024,         /* of a response, before other connections have their turn */
+    DROP_MAX = 64 * 1024,             /* body of a BODY_NONE route */
     UPLOAD_BUDGET = 16 * 1024 * 1024, /* of a loop's upload buffers, before they stay small */
     LINGER_MS = 5000,                 /* after a close with unread input */
     LINGER_BYTES = 16 * 1024 * 1024,  /* dropped meanwhile */
@@ -230,6 +232,7 @@ struct conn {
     bool ip_counted;  /* `ip` is in the admission's table */
     bool starved;     /* the filters had nothing when they were last asked */
     bool served;      /* at least one request */
+    bool hurried;     /* it has shown to be fast */
     bool again_codec; /* conn_again was asked for by the codec */
     bool posted;      /* `again` is in the mailbox, so the struct has to stay */
     struct task again;
@@ -265,6 +268,7 @@ struct send {
     struct slice head;
     uint64_t offset, left; /* of the body */
     uint64_t sent;         /* body bytes */
+    uint64_t began;        /* loop time */
     bool started;
     bool corked;
 };

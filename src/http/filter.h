@@ -36,6 +36,9 @@ struct filter_ops {
     /* on: only full segments leave until it is off again; a large body is then sent in fewer of
      * them, which wakes the peer less often. A hint; NULL when the filter cannot. */
     void (*cork)(struct filter *f, bool on);
+    /* The peer takes a lot, and fast: more may be queued for it than for others. A hint; NULL when
+     * there is nothing to be done. */
+    void (*hurry)(struct filter *f);
     /* Tells the peer that no more comes; reading stays possible. */
     void (*shutdown)(struct filter *f);
     /* Bytes (or records of them) that recv would return although the socket has none (epoll does

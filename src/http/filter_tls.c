@@ -62,6 +62,12 @@ static void tls_cork(struct filter *f, bool on)
         f->below->ops->cork(f->below, on);
 }
 
+static void tls_hurry(struct filter *f)
+{
+    if (f->below->ops->hurry)
+        f->below->ops->hurry(f->below);
+}
+
 static void tls_shutdown(struct filter *f)
 {
     tls_conn_shutdown(conn_of(f));
@@ -90,6 +96,7 @@ static const struct filter_ops tls_ops = {
     .flush = tls_flush,
     .wants_write = tls_wants_write,
     .cork = tls_cork,
+    .hurry = tls_hurry,
     .shutdown = tls_shutdown,
     .pending = tls_pending,
     .queued = tls_queued,

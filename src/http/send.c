@@ -121,6 +121,7 @@ void send_begin(struct stream *s, bool close)
         .head = {start, (size_t)(at - start)},
         .offset = p->offset,
         .left = head_only ? 0 : p->length,
+        .began = loop_now(s->l->loop),
         .started = true,
     };
 }
@@ -208,6 +209,17 @@ static void cork(struct stream *s, bool on)
     s->send.corked = on;
 }
 
+static void hurry(struct stream *s)
+{
+    struct conn *c = s->conn;
+    if (c->hurried || s->send.sent < FAST_BYTES ||
+        loop_now(s->l->loop) - s->send.began > FAST_MS * (s->send.sent / FAST_BYTES))
+        return;
+    c->hurried = true;
+    if (c->top->ops->hurry)
+        c->top->ops->hurry(c->top);
+}
+
 static enum send_result send_file(struct stream *s)
 {
     struct send *o = &s->send;
@@ -220,6 +232,7 @@ static enum send_result send_file(struct stream *s)
     }
     if (o->left >= CORK_BYTES && !o->corked)
         cork(s, true);
+    hurry(s);
     size_t budget = TURN_BYTES;
     while (o->left) {
         if (budget == 0)

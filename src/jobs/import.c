@@ -108,6 +108,15 @@ static void tell_progress(struct import *im)
     (void)pthread_mutex_unlock(&im->emit);
 }
 
+void import_tick(struct import *im)
+{
+    uint64_t now = os_mono_ms();
+    if (now - im->told_ms < PROGRESS_MS)
+        return;
+    im->told_ms = now;
+    tell_progress(im);
+}
+
 /* --- threads --- */
 
 struct work {

@@ -9,6 +9,8 @@
 
 #include "base/banned.h"
 
+enum { BATCH_MIN = 4 };
+
 enum outcome { LEFT_OUT, PRESENT, LINKED, COPIED, IN_ROW };
 
 struct item {
@@ -269,7 +271,10 @@ static void blobs_step(struct import *im, size_t from, size_t to)
     free(b.bytes);
 }
 
+/* Large batches share a sync; but a few large blobs are to keep all threads busy. */
 int import_blobs(struct import *im)
 {
-    return import_parallel(im, im->threads, im->order.n, IMPORT_BATCH, blobs_step);
+    size_t n = im->order.n / (im->threads * 4);
+    return import_parallel(im, im->threads, im->order.n,
+                           MIN(MAX(n, (size_t)BATCH_MIN), (size_t)IMPORT_BATCH), blobs_step);
 }

@@ -101,6 +101,7 @@ struct import {
     atomic_uint_fast64_t blobs_done, bytes_done; /* of the progress */
     uint64_t blobs_total, bytes_total, manifests_total;
     enum import_phase phase;
+    uint64_t told_ms; /* the main thread's */
 };
 
 /* import.c */
@@ -109,6 +110,8 @@ int import_fail(struct import *im, const struct error *err);
 bool import_stopping(struct import *im); /* failed or cancelled */
 void import_find(struct import *im, const char *kind, const char *path, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* Progress, if the last was some time ago: for the main thread where it works alone. */
+void import_tick(struct import *im);
 /* step() for [0, n) in ranges of `chunk`, on `threads` threads, with progress meanwhile. -1 when
  * the run has failed or was cancelled. */
 int import_parallel(struct import *im, unsigned threads, size_t n, size_t chunk,

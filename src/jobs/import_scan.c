@@ -381,6 +381,7 @@ static int add_repo(struct import *im, const char *name, bool exists)
     repo->exists = exists;
     im->repos[im->n_repos++] = repo;
     atomic_fetch_add(&im->repositories_done, 1);
+    import_tick(im);
     return 0;
 }
 

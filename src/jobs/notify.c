@@ -131,14 +131,15 @@ void notify_pull(struct notify *n, const struct meta_event *event)
     bool fits =
         p && n->n_pulls < NOTIFY_PULLS_MAX && n->pull_bytes + p->bytes <= NOTIFY_PULLS_BYTES;
     if (fits) {
-        *n->pulls_end = p;
-        n->pulls_end = &p->next;
-        n->pull_bytes += p->bytes;
         /* The keeper takes what comes in a while together: it is told of the first one only. */
-        if (n->n_pulls++ == 0) {
+        if (!n->pulls) {
             n->wakes++;
             (void)pthread_cond_broadcast(&n->turn);
         }
+        *n->pulls_end = p;
+        n->pulls_end = &p->next;
+        n->n_pulls++;
+        n->pull_bytes += p->bytes;
     } else {
         n->pulls_lost++;
     }
@@ -301,6 +302,7 @@ static int make_cursors(struct notify *n, struct error *err)
         struct endpoint *ep = &n->endpoints[i];
         r = meta_cursor_ensure(n->c.meta, ep->name, &ep->position, err);
         ep->saved = ep->position;
+        atomic_init(&ep->done, ep->position);
     }
     return r;
 }

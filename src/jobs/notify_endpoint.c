@@ -25,29 +25,38 @@ static void say_database(struct endpoint *ep, const struct error *err)
                   err);
 }
 
+static void set_position(struct endpoint *ep, int64_t position)
+{
+    ep->position = position;
+    atomic_store(&ep->done, position);
+}
+
 /* Another process, or the bound of the backlog, has moved the cursor: it is right. */
 static void adopt(struct endpoint *ep, int64_t now)
 {
-    ep->position = ep->saved = now;
+    set_position(ep, now);
+    ep->saved = now;
 }
 
-/* True when the cursor is where we think it is. */
+/* True when the cursor is where we think it is, or may be. */
 static bool save(struct endpoint *ep)
 {
     struct error err = {0};
     int64_t now = 0;
     ep->saved_ms = os_mono_ms();
-    if (ep->position == ep->saved)
-        return true;
-    if (meta_cursor_advance(ep->n->c.meta, ep->name, ep->saved, ep->position, &now, &err) < 0) {
-        say_database(ep, &err);
-        return true; /* tried again with the next one */
+    while (ep->position != ep->saved) {
+        if (meta_cursor_advance(ep->n->c.meta, ep->name, ep->saved, ep->position, &now, &err) < 0) {
+            say_database(ep, &err);
+            return true; /* tried again with the next one */
+        }
+        /* Dropped up to something that we have passed meanwhile: that changes nothing. */
+        bool behind = now > ep->saved && now < ep->position;
+        if (!behind && now != ep->position) {
+            adopt(ep, now);
+            return false;
+        }
+        ep->saved = now;
     }
-    if (now != ep->position) {
-        adopt(ep, now);
-        return false;
-    }
-    ep->saved = now;
     return true;
 }
 
@@ -269,7 +278,7 @@ static int page(struct endpoint *ep, struct arena *a)
             return 0;
         if (!is_ignored(ep, &row->event) && !deliver(ep, row))
             return 1;
-        ep->position = row->id;
+        set_position(ep, row->id);
         if (save_is_due(ep) && !save(ep))
             return 1;
     }

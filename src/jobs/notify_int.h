@@ -39,6 +39,8 @@ struct endpoint {
     struct metric *successes, *failures, *errors, *events, *pending, *dropped; /* or NULL */
     struct throttle drop_log;                                                  /* the keeper's */
 
+    atomic_int_least64_t done; /* `position`, for the keeper: the cursor is written later */
+
     /* The rest is the thread's own. */
     pthread_t thread;
     struct client *client;
@@ -70,7 +72,7 @@ struct notify {
     pthread_cond_t turn; /* for all threads: something below has changed */
     uint64_t wakes;
     struct pull *pulls, **pulls_end;
-    unsigned n_pulls;
+    unsigned n_pulls; /* with those that the keeper has taken and not written yet; so the bytes */
     size_t pull_bytes;
     uint64_t pulls_lost; /* since the keeper said so */
 

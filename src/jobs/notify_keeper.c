@@ -28,41 +28,42 @@ static struct pull *take_pulls(struct notify *n, uint64_t *lost)
     struct pull *list = n->pulls;
     n->pulls = NULL;
     n->pulls_end = &n->pulls;
-    n->n_pulls = 0;
-    n->pull_bytes = 0;
     *lost = n->pulls_lost;
     n->pulls_lost = 0;
     (void)pthread_mutex_unlock(&n->lock);
     return list;
 }
 
-/* What could not be written goes before what came meanwhile; both together may be over the bound
- * for a while, and then nothing new fits. */
+/* What could not be written goes before what came meanwhile. */
 static void give_back(struct notify *n, struct pull *list)
 {
     struct pull **end = &list;
-    unsigned count = 0;
-    size_t bytes = 0;
-    for (; *end; end = &(*end)->next, count++)
-        bytes += (*end)->bytes;
+    while (*end)
+        end = &(*end)->next;
     (void)pthread_mutex_lock(&n->lock);
     if (!n->pulls)
         n->pulls_end = end;
     *end = n->pulls;
     n->pulls = list;
-    n->n_pulls += count;
-    n->pull_bytes += bytes;
     (void)pthread_mutex_unlock(&n->lock);
 }
 
 /* Up to `end`, which stays. */
-static void free_pulls(struct pull *list, const struct pull *end)
+static void free_pulls(struct notify *n, struct pull *list, const struct pull *end)
 {
+    unsigned count = 0;
+    size_t bytes = 0;
     while (list != end) {
         struct pull *p = list;
         list = p->next;
+        count++;
+        bytes += p->bytes;
         free(p);
     }
+    (void)pthread_mutex_lock(&n->lock);
+    n->n_pulls -= count;
+    n->pull_bytes -= bytes;
+    (void)pthread_mutex_unlock(&n->lock);
 }
 
 static void say_lost(struct keeper *k, uint64_t lost)
@@ -100,7 +101,7 @@ static bool flush(struct keeper *k)
                           &err);
             return false;
         }
-        free_pulls(list, end);
+        free_pulls(n, list, end);
         list = end;
     }
     if (any)
@@ -118,21 +119,26 @@ static struct endpoint *find(struct notify *n, struct slice name)
     return NULL;
 }
 
-/* The oldest go. */
+/* The oldest go. What the thread has done and not written yet is not dropped, and does not wait. */
 static int bound(struct endpoint *ep, const struct meta_cursor *c, struct arena *a,
                  struct error *err)
 {
     struct notify *n = ep->n;
     struct meta_events first = {0};
-    uint64_t dropped = 0;
+    uint64_t skipped = 0;
     if (meta_events_after(n->c.meta, c->position, 1, a, &first, err) < 0)
         return -1;
     if (first.n == 0)
         return 0;
-    int64_t last = first.list[0].id + (int64_t)(c->backlog - n->c.backlog_max) - 1;
-    if (meta_events_drop(n->c.meta, ep->name, last, &dropped, err) < 0)
+    int64_t before = first.list[0].id - 1, newest = before + (int64_t)c->backlog;
+    int64_t done = MAX((int64_t)atomic_load(&ep->done), before);
+    int64_t last = newest - (int64_t)n->c.backlog_max;
+    if (last <= done)
+        return 0;
+    if (meta_events_drop(n->c.meta, ep->name, last, &skipped, err) < 0)
         return -1;
-    notify_count(ep->dropped, (int64_t)dropped);
+    int64_t dropped = MIN((int64_t)skipped, last - done);
+    notify_count(ep->dropped, dropped);
     if (dropped && throttle_pass(&ep->drop_log))
         LOG(n->c.log, LOG_LEVEL_ERROR,
             "too many events wait for an endpoint: it is not told of the oldest",

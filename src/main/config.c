@@ -141,7 +141,7 @@ static void check_version(struct config *c, const struct node *root, const struc
 static void load_file(struct config *c, const char *path)
 {
     struct origin origin = {.kind = FROM_FILE, .name = arena_strndup(c->arena, path, strlen(path))};
-    struct slice text;
+    struct slice text = SLICE_NONE;
     struct error err = {0};
     struct yaml_problem why;
     struct node *root;

@@ -45,8 +45,8 @@ static void read_default(const struct schema *row, struct value *out)
     char why[400];
     struct node def = {.kind = NODE_SCALAR, .quoted = true, .text = slice_cstr(row->def)};
     *out = (struct value){.text = SLICE_LIT(""), .empty = true};
-    if (row->def && *row->def && value_read(row, &def, out, why, sizeof why))
-        CHECK(!"the default is valid");
+    bool invalid = row->def && *row->def && value_read(row, &def, out, why, sizeof why);
+    CHECK(!invalid); /* tests/unit/main/test_config_schema.c reads them all */
 }
 
 static bool read_node(const struct schema *row, const struct node *n, struct value *out)

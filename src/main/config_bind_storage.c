@@ -60,10 +60,10 @@ static void check_purging(struct config *c)
     static const char *const keys[] = {"age", "interval", "dryrun"};
     static const char section[] = "storage.maintenance.uploadpurging";
     CLEANUP_BUF struct buf missing;
-    const struct node *n = node_find(c->root, section);
+    const struct node *n = bind_given(c, section);
+    buf_init(&missing, 128);
     if (!n || !c->settings.purge_enabled)
         return;
-    buf_init(&missing, 128);
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (!node_get(n, keys[i]))
             buf_printf(&missing, "%s%s", missing.n ? ", " : "", keys[i]);

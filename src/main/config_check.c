@@ -83,6 +83,9 @@ static void unknown_key(struct walk *w, const struct schema *parent, const char 
     struct suggestion s;
     size_t n;
     const struct schema *rows = schema_rows(&n);
+    bool auth = slice_is(slice_cstr(parent->name), "auth");
+    if (auth && slice_ieq(slice_cstr(key), SLICE_LIT("none")))
+        return; /* in any case, as in registry */
     suggest_init(&s, slice_cstr(key));
     for (size_t i = 1; i < n; i++)
         if (schema_is_child(&rows[i], parent))
@@ -91,8 +94,7 @@ static void unknown_key(struct walk *w, const struct schema *parent, const char 
     const char *end = s.best.n ? "\"?" : "";
     if (parent->flags & F_CLOSED)
         note_add(w->c, CONFIG_ERROR, origin, path_of(w), "berth knows no %s \"%.60s\"%s%.*s%s",
-                 slice_is(slice_cstr(parent->name), "auth") ? "kind of login" : "storage driver",
-                 key, ask, SLICE_ARG(s.best), end);
+                 auth ? "kind of login" : "storage driver", key, ask, SLICE_ARG(s.best), end);
     else
         note_unknown(w->c, origin, path_of(w),
                      "berth does not know this key; it is ignored%s%.*s%s", ask, SLICE_ARG(s.best),

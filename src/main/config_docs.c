@@ -234,6 +234,17 @@ static void file_prefix(const char *name, char *out, size_t size)
     out[n] = '\0';
 }
 
+static void wrap_choices(struct buf *out, const char *prefix, const char *choices)
+{
+    CLEANUP_BUF struct buf text;
+    buf_init(&text, 1024);
+    buf_puts(&text, "One of: ");
+    for (const char *p = choices; *p; p++)
+        *p == '|' ? buf_puts(&text, ", ") : buf_putc(&text, *p);
+    buf_putc(&text, '.');
+    wrap(out, prefix, text.p);
+}
+
 static void file_row(const struct schema *row, struct buf *out)
 {
     char prefix[64];
@@ -246,7 +257,7 @@ static void file_row(const struct schema *row, struct buf *out)
         buf_putc(out, '\n');
     wrap(out, comment, row->doc);
     if (row->kind == K_CHOICE)
-        buf_printf(out, "%sOne of: %s.\n", comment, row->unit);
+        wrap_choices(out, comment, row->unit);
     if (row->kind == K_PARAMS && slice_is(slice_cstr(row->name), "storage.inmemory")) {
         buf_printf(out, "%s%s: {}\n", prefix, schema_key(row));
         return;

@@ -122,7 +122,8 @@ static void unknown_variable(struct config *c, struct origin origin)
     struct suggestion s;
     size_t n;
     const struct schema *rows = schema_rows(&n);
-    suggest_init(&s, slice_cstr(origin.name));
+    const size_t prefix = sizeof "REGISTRY_" - 1;
+    suggest_init(&s, slice_from(slice_cstr(origin.name), prefix));
     for (size_t i = 1; i < n; i++) {
         if (!schema_plain(&rows[i]) || rows[i].status == S_UNDER)
             continue;
@@ -130,15 +131,16 @@ static void unknown_variable(struct config *c, struct origin origin)
         buf_init(&name, 256);
         schema_variable(&rows[i], &name);
         unsigned before = s.distance;
-        suggest_try(&s, buf_view(&name));
+        suggest_try(&s, slice_from(buf_view(&name), prefix));
         if (s.distance < before)
             s.best = arena_slice(c->arena, s.best);
     }
     bool port = slice_is(slice_cstr(origin.name), "REGISTRY_PORT");
     if (port)
-        s.best = SLICE_LIT("REGISTRY_HTTP_ADDR");
+        s.best = SLICE_LIT("HTTP_ADDR");
     note_unknown(c, &origin, "", "berth does not know this variable; it is ignored%s%.*s%s",
-                 s.best.n ? "; did you mean " : "", SLICE_ARG(s.best), s.best.n ? "?" : "");
+                 s.best.n ? "; did you mean REGISTRY_" : "", SLICE_ARG(s.best),
+                 s.best.n ? "?" : "");
 }
 
 static void put(struct config *c, const struct path *p, unsigned n, struct node *value,
@@ -180,7 +182,7 @@ static void put(struct config *c, const struct path *p, unsigned n, struct node 
 static void apply_secret(struct config *c, const struct path *p, const struct schema *row,
                          struct slice file, struct origin origin)
 {
-    struct slice text;
+    struct slice text = SLICE_NONE;
     struct error err = {0};
     if (config_read(c->arena, arena_strndup(c->arena, file.p, file.n), SECRET_BYTES_MAX, &text,
                     &err)) {

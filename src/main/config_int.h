@@ -87,11 +87,11 @@ void node_print(const struct schema *row, const struct node *n, bool mask, struc
 /* ---- the schema ---- */
 
 enum schema_kind {
-    K_STRUCT, /* a Go struct: variables name its fields exactly, in upper case */
-    K_PARAMS, /* an untyped map in registry, with keys that are known all the same */
-    K_MAP,    /* any key: "name.*", or anything */
-    K_LIST,   /* "name[]" */
-    K_TEXTS,  /* list of strings */
+    K_STRUCT,  /* a Go struct: variables name its fields exactly, in upper case */
+    K_PARAMS,  /* an untyped map in registry, with keys that are known all the same */
+    K_MAP,     /* any key: "name.*", or anything */
+    K_LIST,    /* "name[]" */
+    K_TEXTS,   /* list of strings */
     K_HEADERS, /* map of lists of strings */
     K_ANY,
     K_STRING, /* from here on scalars */
@@ -164,7 +164,7 @@ int64_t schema_max(const struct schema *row);
 struct value {
     struct slice text; /* strings and choices; a choice is one of the row's */
     bool yes;
-    int64_t number; /* counts, bytes, milliseconds (rounded up) */
+    int64_t number;   /* counts, bytes, milliseconds (rounded up) */
     bool nanoseconds; /* a duration written as a bare integer */
     bool empty;       /* null, or an empty choice: take the default */
 };
@@ -255,8 +255,8 @@ const struct node *bind_given(const struct config *c, const char *path);
 /* The scalars, lists of strings and headers in the section (or list element) `row` that have a
  * place in `base`, from n (NULL: defaults). */
 void bind_fields(struct config *c, const struct schema *row, const struct node *n, void *base);
-/* The value of a scalar that is bound by hand, `path` from n (NULL: the root). False when it was not
- * given, is empty or is not valid: then *out has the row's default. */
+/* The value of a scalar that is bound by hand, `path` from n (NULL: the root). False when it was
+ * not given, is empty or is not valid: then *out has the row's default. */
 bool bind_value(struct config *c, const char *row, const struct node *n, const char *path,
                 struct value *out);
 void bind_texts(struct config *c, const struct node *n, struct text_list *out);

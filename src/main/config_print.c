@@ -37,6 +37,8 @@ static bool looks_typed(struct slice s)
         if (strstr(words, word))
             return true;
     }
+    if (s.n && isalpha((unsigned char)s.p[0]))
+        return false;
     for (size_t i = 0; i < s.n; i++) {
         dots += s.p[i] == '.';
         if (!s.p[i] || !strchr("0123456789abcdefABCDEFxXoO.+-_:", s.p[i]))
@@ -150,6 +152,8 @@ bool config_in_force(const struct config *c, const struct schema *row)
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (slice_starts(name, slice_cstr(kinds[i].section)))
             return c->settings.auth.kind == kinds[i].kind;
+    if (slice_is(name, "http.tls.clientauth"))
+        return c->settings.tls.client_cas.n > 0;
     if (slice_starts(name, SLICE_LIT("storage.filesystem")))
         return !c->settings.in_memory;
     if (slice_starts(name, SLICE_LIT("storage.inmemory")))

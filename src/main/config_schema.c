@@ -73,6 +73,7 @@ static const struct schema rows[] = {
 #define S(...)
 
 static const struct config_option options[] = {
+/* lint: banned-last: rows of a table, no header */
 #include "main/config_rows_int.h"
 };
 
@@ -104,14 +105,13 @@ const struct schema *schema_find(const char *name)
 /* What follows the parent's name and its separator; SLICE_NONE when row is not in parent. */
 static struct slice below(const struct schema *row, const struct schema *parent)
 {
-    struct slice name = slice_cstr(row->name);
-    struct slice prefix = slice_cstr(parent->name);
-    if (!slice_starts(name, prefix) || name.n == prefix.n)
+    size_t n = strlen(parent->name);
+    const char *rest = row->name + n;
+    if (strncmp(row->name, parent->name, n) != 0 || !*row->name || !*rest)
         return SLICE_NONE;
-    name = slice_from(name, prefix.n);
-    if (!prefix.n)
-        return name;
-    return name.p[0] == '.' ? slice_from(name, 1) : SLICE_NONE;
+    if (n && *rest != '.')
+        return SLICE_NONE;
+    return slice_cstr(rest + (n ? 1 : 0));
 }
 
 bool schema_is_child(const struct schema *row, const struct schema *parent)

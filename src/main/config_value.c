@@ -274,7 +274,7 @@ int address_check(struct slice address, const char **why)
     }
     const char *colon = address.n ? memrchr(address.p, ':', address.n) : NULL;
     *why = "an address is host:port, [v6]:port, :port, or unix:/path";
-    if (!colon)
+    if (!colon || !address.p)
         return -1;
     struct slice host = slice_first(address, (size_t)(colon - address.p));
     struct slice port = slice_from(address, host.n + 1);

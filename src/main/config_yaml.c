@@ -24,11 +24,11 @@ __attribute__((format(printf, 4, 5))) static int fail(struct loader *l, size_t l
                                                       const char *fmt, ...)
 {
     va_list ap;
-    l->why->line = (unsigned)line + 1;
-    l->why->column = (unsigned)column + 1;
     va_start(ap, fmt);
     (void)vsnprintf(l->why->text, sizeof l->why->text, fmt, ap);
     va_end(ap);
+    l->why->line = (unsigned)line + 1;
+    l->why->column = (unsigned)column + 1;
     return -1;
 }
 

@@ -5,7 +5,8 @@
  *   BERTH_FAULTS="POINT=ACTION[@N][+][,POINT=ACTION...]"
  *
  *   ACTION   kill       raise SIGKILL at once
- *            EIO, ENOSPC, EDQUOT, EROFS, EINTR, EMFILE, ENOMEM   fail (EINTR is retried: once only)
+ *            EIO, ENOSPC, EDQUOT, EROFS, EINTR, EMFILE, ENOMEM, EXDEV   fail (EINTR is retried:
+ *                       once only)
  *            short      half of the bytes first, the rest in a second call (*.write and *.read)
  *            sleepMS    e.g. sleep100
  *   @N       from the N-th passage on (1 is the first, the default)

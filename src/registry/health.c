@@ -56,7 +56,6 @@ enum step health_checks(struct request *r)
     else
         buf_puts(&b, "{}");
     bool well = slice_is(buf_view(&b), "{}");
-    buf_putc(&b, '\n');
     enum step done = resp_json(r, "application/json; charset=utf-8", &b);
     buf_release(&b);
     if (r->resp.status == 200 && !well)

@@ -26,6 +26,8 @@ static struct slice type_of(const struct manifest_answer *answer)
 static void tell_pull(struct request *r, const struct manifest_answer *answer, bool by_digest)
 {
     struct meta_event *event = event_new(r, "pull");
+    if (!event)
+        return;
     event_manifest(r, event, &answer->digest, type_of(answer), by_digest ? SLICE_NONE : r->param[1],
                    shared_view(answer->body));
     event_pulled(r, event);

@@ -180,6 +180,24 @@ static enum step unauthorized(struct request *r, const struct error *err, struct
     return STEP_DONE;
 }
 
+/* RFC 9110 15.5.6: a 405 says what may be done here, which in a read-only registry is less than the
+ * routes have. */
+static void say_allowed(struct request *r, struct slice repo)
+{
+    const struct req_context *c = r->context;
+    CLEANUP_BUF struct buf b;
+    unsigned n;
+    const struct route *rows = registry_routes(&n);
+    buf_init(&b, 128);
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(rows[i].pattern, r->route->pattern) == 0 &&
+            policy_decide(&live_of(r)->policy, &c->who, rows[i].action, repo, NULL) == 0)
+            buf_printf(&b, "%s, %s", http_method_name(rows[i].method),
+                       rows[i].method == HTTP_GET ? "HEAD, " : "");
+    buf_puts(&b, "OPTIONS");
+    response_field(r, "Allow", "%s", b.p);
+}
+
 static enum step decide(struct request *r, const struct authn_question *q)
 {
     const struct registry_live *live = live_of(r);
@@ -191,7 +209,10 @@ static enum step decide(struct request *r, const struct authn_question *q)
     if (err.code == ERR_UNAUTHORIZED && live->authn)
         challenge = authn_challenge(live->authn, q,
                                     q->authorization.n ? "insufficient_scope" : NULL, r->arena);
-    return unauthorized(r, &err, challenge);
+    enum step done = unauthorized(r, &err, challenge);
+    if (err.code == ERR_UNSUPPORTED)
+        say_allowed(r, q->repo);
+    return done;
 }
 
 static enum step known(struct request *r, enum authn_result result, const struct authn_question *q,
@@ -255,9 +276,11 @@ enum step registry_authorize(struct request *r)
 void req_url(const struct request *r, bool absolute, struct buf *out)
 {
     const char *host = registry_of(r)->c.host;
-    if (host && *host)
+    if (host && *host) { /* with the prefix that it has for others, which need not be ours */
         buf_puts(out, host);
-    else if (absolute && r->host.n)
+        return;
+    }
+    if (absolute && r->host.n)
         buf_printf(out, "%.*s://%.*s", SLICE_ARG(r->scheme), SLICE_ARG(r->host));
     buf_slice(out, r->prefix);
 }
@@ -288,7 +311,7 @@ int req_page(struct request *r, unsigned most, unsigned *n, struct slice *last, 
     struct slice text;
     bool bad = false;
     unsigned count = most;
-    if (request_query(r, "n", &text, &bad)) {
+    if (request_query(r, "n", &text, &bad) && text.n) { /* ?n= is as none, as in registry */
         uint64_t v;
         if (parse_u63(text, &v))
             return error_detail(err, ERR_PAGINATION,

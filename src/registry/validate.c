@@ -16,7 +16,7 @@
 enum { URL_MAX = 4096, SHOWN_MAX = 120 };
 
 struct validator {
-    bool disabled;
+    bool disabled, strict;
     struct pattern **allow, **deny;
     unsigned n_allow, n_deny;
     enum validate_platforms platforms;
@@ -42,6 +42,7 @@ int validator_new(const struct validate_config *config, struct validator **out, 
 {
     struct validator *v = xcalloc(1, sizeof *v);
     v->disabled = config->disabled;
+    v->strict = config->strict;
     v->platforms = config->platforms;
     v->platform_list = xcalloc(config->n_platforms, sizeof *v->platform_list);
     for (; v->n_platforms < config->n_platforms; v->n_platforms++)
@@ -183,9 +184,12 @@ static int refuse_url(size_t layer, struct slice url, const char *why, struct er
                         layer, shown, why);
 }
 
-static bool may_have_urls(const struct manifest *m)
+/* Is there anything to look at? */
+static bool may_have_urls(const struct validator *v, const struct manifest *m)
 {
     bool found = false;
+    if (!v->strict && v->n_allow == 0 && v->n_deny == 0)
+        return false;
     for (unsigned i = 0; i < m->n_edges; i++)
         found = found || (m->edges[i].kind == EDGE_LAYER && !m->edges[i].required);
     return found;
@@ -245,7 +249,7 @@ int validator_check(const struct validator *v, struct slice body, struct manifes
     }
     /* As in registry 3: an empty list lists all. */
     bool listed = v->platforms == VALIDATE_LIST && v->n_platforms > 0;
-    if (index ? !listed : !may_have_urls(m))
+    if (index ? !listed : !may_have_urls(v, m))
         return 0;
     struct json_doc *json CLEANUP_JSON = NULL;
     if (jdoc_parse(body, ERR_MANIFEST_INVALID, &json, err))

@@ -15,8 +15,10 @@ enum validate_platforms { VALIDATE_ALL, VALIDATE_NONE, VALIDATE_LIST };
 
 struct validate_config {           /* copied */
     bool disabled;                 /* validation.disabled: URLs and platforms are not looked at */
-    const char *const *urls_allow; /* Go regular expressions, unanchored; both lists empty: any
-                                      layer URL is refused */
+    bool strict;                   /* validation.enabled: true, or disabled: false, was written */
+    const char *const *urls_allow; /* Go regular expressions, unanchored. Both lists empty: any
+                                      layer URL is refused when strict, else none is looked at
+                                      (docs/differences.md) */
     unsigned n_urls_allow;
     const char *const *urls_deny;
     unsigned n_urls_deny;

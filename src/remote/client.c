@@ -198,7 +198,10 @@ bool client_url_valid(const char *url)
 {
     CURLU *u = curl_url();
     char *scheme = NULL, *host = NULL;
-    bool valid = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+    /* libcurl forgives slashes that are missing or too many. */
+    const char *rest = strstr(url, "://");
+    bool valid = u && rest && rest[3] != '/' &&
+                 curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
                  curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
                  (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
                  curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK && *host;

@@ -154,27 +154,34 @@ static int adopt_over(struct store_fs *fs, const struct store_source *source,
     return r;
 }
 
+/* Is what stands in the place the blob? Nothing there is no error. */
+static int is_there(int dir, const struct digest *d, const struct os_stat *source, bool *same,
+                    struct error *err)
+{
+    if (is_source(dir, digest_hex(d).p, source, same, err) == 0)
+        return *same ? 0 : store_fs_blob_matches(dir, d, source->size, same, err);
+    if (err->sys != ENOENT)
+        return -1;
+    error_clear(err);
+    return 0;
+}
+
 static int adopt_into(struct store_fs *fs, const struct store_source *source,
                       const struct os_stat *info, int dir, const struct digest *d,
                       enum store_adopted *how, struct error *err)
 {
-    const char *name = digest_hex(d).p; /* ends with the text */
     bool same = false;
     *how = STORE_ADOPT_LINKED;
-    int r = try_link(source, info, dir, name, d, err);
+    int r = try_link(source, info, dir, digest_hex(d).p, d, err);
     if (r == 0 || (r < 0 && err->sys != EEXIST))
         return r;
-    if (r < 0) {
-        error_clear(err);
-        if (is_source(dir, name, info, &same, err) != 0 ||
-            (!same && store_fs_blob_matches(dir, d, info->size, &same, err) != 0))
-            return -1;
-        if (same) {
-            *how = STORE_ADOPT_PRESENT;
-            return 0;
-        }
-    }
-    return adopt_over(fs, source, info, dir, d, how, err);
+    error_clear(err);
+    if (is_there(dir, d, info, &same, err) != 0)
+        return -1;
+    if (!same)
+        return adopt_over(fs, source, info, dir, d, how, err);
+    *how = STORE_ADOPT_PRESENT;
+    return 0;
 }
 
 static void batch_add(struct store_batch *batch, const struct digest *d, enum store_adopted how)

@@ -195,7 +195,7 @@ static int make_server(const struct cert_request *r, X509 *ca, EVP_PKEY *ca_key,
         !extend(x, ca, NID_key_usage, usage) || !extend(x, ca, NID_ext_key_usage, "serverAuth") ||
         !extend(x, ca, NID_subject_alt_name, names.p) ||
         !extend(x, ca, NID_subject_key_identifier, "hash") ||
-        !extend(x, ca, NID_authority_key_identifier, "keyid") ||
+        (X509_get0_subject_key_id(ca) && !extend(x, ca, NID_authority_key_identifier, "keyid")) ||
         !X509_sign(x, ca_key, EVP_sha256()))
         return openssl_failed(err, "make the certificate");
     *cert = STEAL(x);

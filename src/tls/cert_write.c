@@ -44,7 +44,13 @@ static int stage(struct place *p, struct error *err)
 {
     const struct cert_file *f = p->file;
     struct os_stat st;
-    bool there = os_stat(AT_FDCWD, f->path, &st, point, NULL) == 0;
+    struct error none = {0};
+    bool there = os_stat(AT_FDCWD, f->path, &st, point, &none) == 0;
+    if (!there && none.sys != ENOENT) {
+        if (err)
+            *err = none;
+        return -1;
+    }
     if (there && !f->replace)
         return error_detail(err, ERR_CONFLICT, "%.300s is there already; --force replaces it",
                             f->path);

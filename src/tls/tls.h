@@ -38,9 +38,9 @@ struct tls_config {
 /* What is loaded: reference counted, shared by all loops. */
 struct tls_context;
 
-/* Reads and checks everything: the key belongs to the certificate, the chain is in order, nothing
- * has expired (a warning, not an error: see tls_context_warning). -1 with a detail that names the
- * file and what to do. */
+/* Reads and checks everything: the key belongs to the first certificate, the chain is in order and
+ * nothing has expired (warnings, not errors: see tls_context_warning; the chain is put into order).
+ * -1 with a detail that names the file and what to do. */
 int tls_context_new(const struct tls_config *config, struct tls_context **out, struct error *err);
 struct tls_context *tls_context_ref(struct tls_context *c); /* any thread */
 void tls_context_unref(struct tls_context *c);              /* any thread; NULL is fine */
@@ -73,8 +73,9 @@ enum { TLS_AGAIN = -1, TLS_ERROR = -2 };
 struct tls_conn;
 struct tls_conn *tls_conn_new(struct tls_context *c, const struct tls_io *io);
 /* 1: done, 0: again when there is more input (or room for output: tls_conn_wants_write), -1:
- * failed; the reason is in err for the log. recv and writev do it by themselves; this is for who
- * wants to know. */
+ * failed, also later than the handshake; the reason is in err for the log. recv and writev do it by
+ * themselves; this is for who wants to know. What is queued after a failure (an alert, the answer
+ * to plain HTTP) can still be flushed. */
 int tls_conn_handshake(struct tls_conn *t, struct error *err);
 bool tls_conn_ready(const struct tls_conn *t); /* the handshake is done */
 /* Plain bytes; 0 at the end (close_notify, or the end of the stream), TLS_AGAIN, TLS_ERROR. */

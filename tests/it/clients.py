@@ -93,9 +93,11 @@ class Home:
 
 
 class Docker:
-    """A Docker Engine with its bridge and its iptables rules off."""
+    """A Docker Engine with its bridge and its iptables rules off. wrapper: a command that runs the
+    engine given to it, for one that sees other files."""
 
-    def __init__(self, path):
+    def __init__(self, path, wrapper=()):
+        self.wrapper = list(wrapper)
         self.home = Home(path)
         self.socket = f"unix://{path}/docker.sock"
         self.log = Path(path) / "dockerd.log"
@@ -104,7 +106,8 @@ class Docker:
 
     def start(self):
         for driver in (None, "vfs"):
-            args = [tool("dockerd"), "--bridge=none", "--iptables=false", "--ip6tables=false",
+            args = [*self.wrapper, tool("dockerd"), "--bridge=none", "--iptables=false",
+                    "--ip6tables=false",
                     f"--data-root={self.path}/data", f"--exec-root={self.path}/exec",
                     f"--host={self.socket}", f"--pidfile={self.path}/dockerd.pid"]
             if driver:

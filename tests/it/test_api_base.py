@@ -57,7 +57,13 @@ def test_unheard_methods(berth):
         assert answer and answer[0] in (400, 405, 501), (method, answer)
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/", "/v2/x", "/v3/", "/v2/a/b/c", "/v2/_oci/ext/nope",
+def test_the_root_is_there_for_load_balancers(registry):
+    r = registry.get("/")
+    assert (r.status_code, r.content) == (200, b"")
+    assert r.headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", ["/v1/", "/v2/x", "/v3/", "/v2/a/b/c", "/v2/_oci/ext/nope",
                                   "/v2/a/tags", "/v2/a/tags/list/x", "/favicon.ico"])
 def test_nothing_here(registry, path):
     r = registry.get(path)

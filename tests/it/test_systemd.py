@@ -5,18 +5,19 @@ systemd with all of the hardening (machine.py), where the kernel allows one."""
 
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import time
 
+import packages
 import pytest
 import requests
 from harness import TOP, Berth, binary, wait_for
 from machine import Machine
 from registry_client import Registry
-from test_package import built, deb  # noqa: F401
 
 UNIT = TOP / "packaging/systemd/berth.service"
 
@@ -86,7 +87,8 @@ def test_the_filter_lets_everything_through_that_berth_calls(tmp_path):
     text = trace.read_text(errors="replace")
     made = set(re.findall(r"^\d+ +([a-z_][a-z0-9_]*)\(", text, re.M))
     assert {"openat", "epoll_wait", "fsync"} <= made | {"epoll_pwait"}
-    refused = made - allowed_calls()
+    # Only as root, which it is here and not there, SQLite gives a journal to the file's owner.
+    refused = made - allowed_calls() - {"fchown"}
     assert refused == set(), refused
 
 
@@ -192,11 +194,11 @@ URL = "http://127.0.0.1:5000"
 
 
 @pytest.fixture(scope="module")
-def machine(request):
-    out, _ = request.getfixturevalue("built")
+def machine():
+    out, _ = packages.built()
     m = Machine(systemd=True)
     try:
-        m.copy_in(next(p for p in out.glob("berth_*.deb")), "/tmp/berth.deb")
+        m.copy_in(packages.deb_of(out), "/tmp/berth.deb")
         m.run("dpkg", "-i", "/tmp/berth.deb")
         yield m
     finally:
@@ -225,8 +227,11 @@ def test_it_is_started_by_its_installation(machine):
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.M)
     assert re.search(r"^Seccomp:\s+2$", status, re.M)
     assert machine.run("stat", "-c", "%U", f"/proc/{pid}").stdout == "berth\n"
-    assert int(re.search(r"Max open files +(\d+)",
-                         machine.run("cat", f"/proc/{pid}/limits").stdout).group(1)) == 262144
+    # This machine may not allow as many as the unit asks for.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    limit = int(re.search(r"Max open files +(\d+)",
+                          machine.run("cat", f"/proc/{pid}/limits").stdout).group(1))
+    assert limit == 262144 or limit >= most
 
 
 def test_push_and_pull_with_the_hardening(machine):

@@ -90,11 +90,18 @@ def test_n_zero(registry, repo):
     assert "Link" not in r.headers
 
 
-@pytest.mark.parametrize("n", ["-1", "x", "1x", "", " ", "+1", "0x10", "1.5", "1e3", "%00", "--"])
+@pytest.mark.parametrize("n", ["-1", "x", "1x", " ", "+1", "0x10", "1.5", "1e3", "%00", "--"])
 def test_bad_n(registry, repo, n):
     registry.push_image(repo, "t")
     for path in (f"/v2/{repo}/tags/list", "/v2/_catalog"):
         error_of(registry.get(f"{path}?n={n}"), 400, "PAGINATION_NUMBER_INVALID")
+
+
+def test_an_empty_n_is_none(registry, repo):
+    """As in registry 2 and 3."""
+    registry.push_image(repo, "t")
+    assert registry.get(f"/v2/{repo}/tags/list?n=&last=").json()["tags"] == ["t"]
+    assert registry.get("/v2/_catalog?n=").status_code == 200
 
 
 @pytest.mark.parametrize("n", [10**9, 2**31, 2**32, 2**63 - 1])

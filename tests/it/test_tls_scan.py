@@ -64,12 +64,14 @@ def test_testssl(server, tmp_path):
     r = subprocess.run(
         [tool("testssl"), "--quiet", "--color", "0", "--warnings", "off", "--nodns", "min",
          "--ip", "one", "--fast", "--add-ca", server.authority.ca, "--jsonfile", out,
-         "--socket-timeout", "20", "--openssl-timeout", "20", f"https://localhost:{server.port}/v2/"],
+         f"https://localhost:{server.port}/v2/"],
         capture_output=True, text=True, timeout=900, check=False, stdin=subprocess.DEVNULL)
     assert out.exists(), r.stdout[-3000:] + r.stderr[-3000:]
     findings = json.loads(out.read_text())
     assert any(f["id"] == "TLS1_3" for f in findings), findings[:5]
+    # What Debian's openssl(1) cannot speak (RC4), testssl.sh cannot try; sslscan above does.
     bad = [f"{f['severity']} {f['id']}: {f['finding']}" for f in findings
-           if f["severity"] not in ("OK", "INFO", "DEBUG") and not OF_THE_CERTIFICATE.match(f["id"])]
+           if f["severity"] not in ("OK", "INFO", "DEBUG") and not OF_THE_CERTIFICATE.match(f["id"])
+           and "not supported by local OpenSSL" not in f["finding"]]
     assert not bad, "\n".join(bad)
     print(f"\ntestssl.sh: {len(findings)} findings, none above INFO")

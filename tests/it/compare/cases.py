@@ -588,7 +588,7 @@ def deletes(s):
     s.add("delete/index/child-after", "GET", manifests + digest(IMAGE), ALL_TYPES)
     s.add("delete/child-of-a-list", "DELETE", manifests + digest(DOCKER_IMAGE))
     s.add("delete/list-after", "GET", manifests + "docker-list", ALL_TYPES)
-    s.add("delete/tags-after", "GET", f"/v2/list/tags/tags/list")
+    s.add("delete/tags-after", "GET", "/v2/list/tags/tags/list")
     s.add("delete/last-tags", "DELETE", f"/v2/list/tags/manifests/{digest(IMAGE)}")
     s.add("delete/last-tags/after", "GET", "/v2/list/tags/tags/list")
     blobs = "/v2/list/tags/blobs/"
@@ -606,7 +606,7 @@ def everything():
     s = Script()
     for part in (base, unknown_paths, names, methods, push_blobs, read_blobs, blob_headers,
                  upload_posts, upload_status, upload_patches, upload_puts, push_manifests,
-                 refused_manifests, references, read_manifests, lists, forwarded, deletes):
+                 refused_manifests, references, read_manifests, lists, forwarded, debug, deletes):
         part(s)
     return s
 
@@ -686,6 +686,33 @@ def placed(s):
           [("X-Forwarded-Host", "front.example")])
 
 
+def hosted(s):
+    """A host without the prefix: something in front adds it."""
+    s.add("host/post", "POST", f"/pre/v2/{REPO}/blobs/uploads/")
+    s.add("host/next-page", "GET", "/pre/v2/_catalog?n=1")
+
+
+def unhealthy(s):
+    """health.file: a check that fails."""
+    s.add("unhealthy/wait", "GET", "/v2/", settle=503)
+    for id_, method, path in (("root", "GET", "/"), ("base", "GET", "/v2/"),
+                              ("base-head", "HEAD", "/v2/"), ("catalog", "GET", "/v2/_catalog"),
+                              ("blob", "GET", f"/v2/{REPO}/blobs/{ABSENT}"),
+                              ("upload", "POST", f"/v2/{REPO}/blobs/uploads/"),
+                              ("unknown-path", "GET", "/x"), ("bad-name", "GET", "/v2/A/tags/list")):
+        s.add(f"unhealthy/{id_}", method, path)
+    for method in ("GET", "HEAD", "POST"):
+        s.add(f"unhealthy/debug/{method}", method, "/debug/health", debug=True)
+
+
+def debug(s):
+    for method in METHODS:
+        s.add(f"debug/health/{method}", method, "/debug/health", debug=True)
+    s.add("debug/metrics", "GET", "/metrics", debug=True, body_matters=False)
+    for path in ("/", "/debug/vars", "/debug/pprof/", "/debug/health/", "/v2/"):
+        s.add(f"debug/other{path}", "GET", path, debug=True, body_matters=False)
+
+
 def validated(s):
     """validation.manifests.urls and policy.repository.classes."""
     for id_, data in (("config", CONFIG), ("small", SMALL)):
@@ -712,7 +739,8 @@ CONFIGURATION = {"version": 0.1, "log": {"level": "error", "accesslog": {"disabl
                  "storage": {"filesystem": {}, "delete": {"enabled": True},
                              "maintenance": {"uploadpurging": {"enabled": False, "age": "168h",
                                                                "interval": "24h", "dryrun": False}}},
-                 "http": {"addr": "127.0.0.1:0"}}
+                 "http": {"addr": "127.0.0.1:0",
+                          "debug": {"addr": "127.0.0.1:0", "prometheus": {"enabled": True}}}}
 HTPASSWD = "anna:$2y$04$dqIdPvGCWGQ/e.7TkefGcOpRSxvsVIbvbuv5o4pOXa.UrsF/QW.bi\n"
 
 
@@ -733,9 +761,18 @@ RUNS = {
                  logins),
     "closed": (merged((("storage", "delete"), {"enabled": False})), closed),
     "frozen": (merged((("storage", "maintenance", "readonly"), {"enabled": True})), frozen),
-    "placed": (merged((("http", "prefix"), "/pre/"), (("http", "host"), "https://front.example"),
+    "placed": (merged((("http", "prefix"), "/pre/"), (("http", "host"), "https://front.example/pre/"),
                       (("http", "headers"), {"X-Content-Type-Options": ["nosniff"],
                                              "X-Two": ["a", "b"]})), placed),
+    "host": (merged((("http", "prefix"), "/pre/"), (("http", "host"), "https://front.example")), hosted),
+    "host-path": (merged((("http", "prefix"), "/pre/"),
+                         (("http", "host"), "https://front.example/path")), hosted),
+    "host-relative": (merged((("http", "prefix"), "/pre/"), (("http", "relativeurls"), True),
+                             (("http", "host"), "https://front.example")), hosted),
+    "absolute": (merged((("http", "relativeurls"), False)), forwarded),
+    "relative": (merged((("http", "relativeurls"), True)), forwarded),
+    "unhealthy": (merged((("health",), {"file": [{"file": "{dir}/htpasswd", "interval": "100ms"}]})),
+                  unhealthy),
     "validated": (merged((("validation",), {"manifests": {"urls": {
         "allow": [r"^https?://good\.example/"], "deny": ["secret"]}}}),
         (("policy",), {"repository": {"classes": ["image"]}})), validated),

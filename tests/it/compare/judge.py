@@ -11,6 +11,8 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 # Of one server's own making, or of one moment.
 NEVER_COMPARED = {"date", "x-request-id", "connection", "transfer-encoding"}
 ABSENT = "absent"
+# Compared also where the same status comes with an error of another form.
+KEPT = {"Allow", "WWW-Authenticate", "Location", "Retry-After", "Content-Range", "Range"}
 
 
 def plain(value, server):
@@ -30,14 +32,16 @@ class Difference:
 
 def header_differences(case, left, right, left_server, right_server):
     names = (set(left.headers) | set(right.headers)) - NEVER_COMPARED
-    if left.errors() and right.errors():
-        names.discard("content-length")  # `detail` and `body` say more
+    if left.status >= 400 or left.body != right.body:
+        names.discard("content-length")  # the bodies differ, and say more; so they would for a HEAD
     for name in sorted(names):
         shown = "-".join({"id": "ID", "uuid": "UUID", "etag": "ETag", "www": "WWW", "oci": "OCI"}
                          .get(p, p.capitalize()) for p in name.split("-"))
         a, b = left.header(name), right.header(name)
         a = ABSENT if a is None else plain(a, left_server)
         b = ABSENT if b is None else plain(b, right_server)
+        if name == "allow":  # a set
+            a, b = (x if x == ABSENT else ", ".join(sorted(x.split(", "))) for x in (a, b))
         if name == "location" and ABSENT not in (a, b):
             absolute = [x.startswith("{base}") for x in (a, b)]
             if absolute[0] != absolute[1]:
@@ -70,30 +74,41 @@ def body_differences(case, left, right, left_server, right_server):
 
 
 def differences(case, left, right, left_server, right_server):
-    """An answer of another kind is one difference: everything else follows from it."""
-    if left.summary() != right.summary():
-        return [Difference(case.id, "answer", left.summary(), right.summary())]
+    """An answer of another kind is one difference: what it has inside, and with another status also
+    its header fields, follow from it."""
     sides = (case, left, right, left_server, right_server)
-    return [*header_differences(*sides), *body_differences(*sides)]
+    found = []
+    if left.summary() != right.summary():
+        found.append(Difference(case.id, "answer", left.summary(), right.summary()))
+        if left.status == right.status:
+            found += [d for d in header_differences(*sides) if d.what in KEPT]
+        return found
+    found += header_differences(*sides)
+    if case.body_matters:
+        found += body_differences(*sides)
+    return found
 
 
 @dataclass
 class Row:
-    """One documented difference. Patterns are globs; several are separated by blanks."""
+    """One documented difference. Each list has globs, of which one has to fit."""
     id: str
     requests: list
     what: list
-    registry: str
-    berth: str
+    registry: list
+    berth: list
     why: str
     line: int
     hits: int = 0
 
     def covers(self, d):
-        return (any(fnmatch.fnmatchcase(d.case, p) for p in self.requests)
-                and d.what in self.what
-                and fnmatch.fnmatchcase(d.registry, self.registry)
-                and fnmatch.fnmatchcase(d.berth, self.berth))
+        return (d.what in self.what and fits(d.case, self.requests)
+                and fits(d.registry, self.registry) and fits(d.berth, self.berth))
+
+
+def fits(text, patterns):
+    # Brackets are meant as they are written.
+    return any(fnmatch.fnmatchcase(text, p.replace("[", "[[]")) for p in patterns)
 
 
 HEADINGS = ["id", "requests", "what", "registry", "berth", "why"]
@@ -117,11 +132,10 @@ def read_table(path):
             def quoted(cell):
                 return re.findall(r"`([^`]*)`", cell)
 
-            if not (quoted(requests) and quoted(what) and quoted(registry) and quoted(berth)):
+            values = [quoted(c) for c in (requests, what, registry, berth)]
+            if not all(values) or not why:
                 raise ValueError(f"{path}:{number}: a cell has no `value`")
-            # Brackets are meant as they are written.
-            literal = [q[0].replace("[", "[[]") for q in (quoted(registry), quoted(berth))]
-            rows.append(Row(id_.strip("`"), quoted(requests), quoted(what), *literal, why, number))
+            rows.append(Row(id_.strip("`"), *values, why, number))
     ids = [r.id for r in rows]
     for id_ in ids:
         if ids.count(id_) > 1:

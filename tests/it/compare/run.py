@@ -22,7 +22,7 @@ SHOWN = 8
 def berth_binary():
     given = os.environ.get("BERTH_BIN")
     if given:
-        return str(Path(given).resolve())
+        return given
     for build in ("build-gcc", "build-clang", "build-asan"):
         path = TOP / build / "src/cli/berth"
         if path.exists():
@@ -30,8 +30,8 @@ def berth_binary():
     sys.exit("no berth: set BERTH_BIN, or run script/build")
 
 
-def compare(run, directory):
-    """(number of requests, differences) of one run."""
+def compare(run, directory, berth):
+    """(number of requests, differences) of one run; `berth` is the binary."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "htpasswd").write_text(cases.HTPASSWD)
@@ -42,9 +42,9 @@ def compare(run, directory):
     assert len(set(ids)) == len(ids), [i for i in ids if ids.count(i) > 1][:5]
     found, started = [], []
     try:
-        for name, binary in (("registry", servers.registry_binary()), ("berth", berth_binary())):
+        for name, binary in (("registry", servers.registry_binary()), ("berth", berth)):
             started.append(servers.Process(name, [binary], directory, config))
-        sides = [Server(p.url) for p in started]
+        sides = [Server(p.url, p.debug_url) for p in started]
         for case in todo:
             answers = [s.send(case) for s in sides]
             found += judge.differences(case, *answers, *sides)
@@ -93,12 +93,12 @@ def main(arguments=None):
     for run in runs:
         if run not in cases.RUNS:
             parser.error(f"there is no run {run}")
-    rows = judge.read_table(TABLE)
+    rows, berth = judge.read_table(TABLE), berth_binary()
     top = Path(args.keep) if args.keep else Path(tempfile.mkdtemp(prefix="compare-registry-"))
     total, open_ = 0, []
     try:
         for run in runs:
-            n, found = compare(run, top / run)
+            n, found = compare(run, top / run, berth)
             undocumented = judge_all(found, rows)
             print(f"{run}: {n} requests, {len(found)} differences, "
                   f"{len(undocumented)} of them undocumented")

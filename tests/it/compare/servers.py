@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts Debian's docker-registry and berth from the same configuration file and environment, each
-with a port and a directory of its own, which the environment names (REGISTRY_HTTP_ADDR,
-REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY)."""
+with ports and a directory of its own, which the environment names."""
 
 import os
 import shutil
@@ -42,6 +41,8 @@ class Process:
         self.name = name
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.debug_port = free_port()
+        self.debug_url = f"http://127.0.0.1:{self.debug_port}"
         self.directory = Path(directory) / name
         self.directory.mkdir(parents=True)
         self.log_path = self.directory / "log"
@@ -49,6 +50,7 @@ class Process:
         env.update(environment or {})
         env.update({
             "REGISTRY_HTTP_ADDR": f"127.0.0.1:{self.port}",
+            "REGISTRY_HTTP_DEBUG_ADDR": f"127.0.0.1:{self.debug_port}",
             "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": str(self.directory / "data"),
             "ASAN_OPTIONS": "exitcode=99:detect_leaks=1",
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=98",

@@ -4,10 +4,12 @@
 import http.client
 import json
 import re
+import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 SECONDS = 60
+SETTLE_SECONDS = 20
 
 
 @dataclass
@@ -21,6 +23,9 @@ class Case:
     body: bytes | None = None
     chunked: bool = False
     save: str | None = None  # the Location of the answer, under this name
+    debug: bool = False      # to the debug listener
+    settle: int = 0          # asked again until it has this status
+    body_matters: bool = True
 
 
 @dataclass
@@ -56,16 +61,26 @@ class Answer:
 class Server:
     """A base URL, and what this server's answers said."""
 
-    def __init__(self, url):
+    def __init__(self, url, debug_url):
         self.url = url
         self.host = urlsplit(url).netloc
+        self.debug_host = urlsplit(debug_url).netloc
         self.saved = {}
 
     def path(self, template):
         return re.sub(r"\{(\w+)\}", lambda m: self.saved.get(m.group(1), "/never-saved"), template)
 
     def send(self, case):
-        connection = http.client.HTTPConnection(self.host, timeout=SECONDS)
+        end = time.monotonic() + SETTLE_SECONDS
+        while True:
+            answer = self.send_once(case)
+            if case.settle in (0, answer.status) or time.monotonic() > end:
+                return answer
+            time.sleep(0.05)
+
+    def send_once(self, case):
+        connection = http.client.HTTPConnection(self.debug_host if case.debug else self.host,
+                                                timeout=SECONDS)
         try:
             connection.putrequest(case.method, self.path(case.path), skip_accept_encoding=True,
                                   skip_host=any(k.lower() == "host" for k, _ in case.headers))

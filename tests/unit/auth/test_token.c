@@ -7,7 +7,10 @@
 
 #include "tokens.h"
 
+#include <openssl/pem.h>
+
 #include "auth/token_int.h"
+#include "base/buf.h"
 #include "base/util.h"
 
 #define CLAIMS                                                               \
@@ -324,6 +327,92 @@ static void test_public_key_in_bundle(void **state)
     token_keys_free(NULL);
 }
 
+static char *public_pem(EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *p;
+    assert_int_equal(PEM_write_bio_PUBKEY(bio, key), 1);
+    long n = BIO_get_mem_data(bio, &p);
+    char *out = xstrndup(p, (size_t)n);
+    BIO_free(bio);
+    return out;
+}
+
+/* Keys of kinds that sign nothing here, and one that signs with PSS only. */
+static void test_other_keys(void **state)
+{
+    struct world w = *(struct world *)*state;
+    struct error err = {0};
+    struct token_keys *k = NULL;
+    struct token_claims c;
+    struct arena *a = arena_new(512);
+    EVP_PKEY *x = key_new("X25519", NULL, 0), *pss = EVP_PKEY_Q_keygen(NULL, NULL, "RSA-PSS", 2048);
+    if (!pss) { /* OpenSSL 3.0 has no short way to this kind */
+        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+        assert_int_equal(EVP_PKEY_keygen_init(ctx), 1);
+        assert_int_equal(EVP_PKEY_generate(ctx, &pss), 1);
+        EVP_PKEY_CTX_free(ctx);
+    }
+    char *x_pem = public_pem(x), *pss_pem = public_pem(pss);
+    assert_int_equal(token_keys_new(slice_cstr(x_pem), SLICE_NONE, NULL, 0, &k, &err), -1);
+    assert_non_null(strstr(err.detail, "not RSA, ECDSA or Ed25519"));
+    assert_int_equal(token_keys_new(slice_cstr(pss_pem), SLICE_NONE, NULL, 0, &k, &err), 0);
+    w.key[NOBODY] = pss;
+    char *yes = token_make(&w, "{\"alg\":\"PS256\"}", GOOD, NOBODY, "PS256");
+    char *no = token_make(&w, "{\"alg\":\"RS256\"}", GOOD, RSA2048, "RS256");
+    assert_int_equal(token_verify(k, slice_cstr(yes), ISSUER, SERVICE, NOW, a, &c, &err), 0);
+    assert_int_equal(token_verify(k, slice_cstr(no), ISSUER, SERVICE, NOW, a, &c, &err), -1);
+    assert_non_null(strstr(err.detail, "does not fit"));
+    token_keys_free(k);
+    EVP_PKEY_free(x);
+    EVP_PKEY_free(pss);
+    free(x_pem);
+    free(pss_pem);
+    free(yes);
+    free(no);
+    arena_free(a);
+}
+
+/* A certificate with bytes behind it is none; nor is a set of more keys than anybody has. */
+static void test_key_bounds(void **state)
+{
+    struct world *w = *state;
+    struct error err = {0};
+    struct token_keys *k = NULL;
+    struct buf b;
+    unsigned char *der = NULL;
+    X509 *cert = certificate(w->key[ROOT], "x", NULL, NULL, true, NOW, NOW + 1, EVP_sha256());
+    int n = i2d_X509(cert, &der);
+    BIO *bio = BIO_new(BIO_s_mem());
+    der = OPENSSL_realloc(der, (size_t)n + 1);
+    der[n] = 0;
+    assert_true(PEM_write_bio(bio, PEM_STRING_X509, "", der, n + 1) > 0);
+    char *p;
+    long pem_n = BIO_get_mem_data(bio, &p);
+    assert_int_equal(token_keys_new(slice_make(p, (size_t)pem_n), SLICE_NONE, NULL, 0, &k, &err),
+                     -1);
+    assert_non_null(strstr(err.detail, "not a certificate"));
+    BIO_free(bio);
+    OPENSSL_free(der);
+    X509_free(cert);
+    for (unsigned more = 0; more < 2; more++) {
+        buf_init(&b, 1 << 20);
+        buf_puts(&b, "{\"keys\":[");
+        for (unsigned i = 0; i < KEYS_MAX + more; i++)
+            buf_printf(&b,
+                       "%s{\"kty\":\"oct\",\"kid\":\"%u\",\"k\":"
+                       "\"YSBzaGFyZWQgc2VjcmV0IG9mIHNvbWUgZm9ydHktdHdvIGJ5dGVzLi4u\"}",
+                       i ? "," : "", i);
+        buf_puts(&b, "]}");
+        int rc = token_keys_new(SLICE_NONE, buf_view(&b), NULL, 0, &k, &err);
+        assert_int_equal(rc, more ? -1 : 0);
+        buf_release(&b);
+        if (rc == 0)
+            token_keys_free(k);
+    }
+    assert_non_null(strstr(err.detail, "more than 1000 keys"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +425,8 @@ int main(void)
         cmocka_unit_test(test_bad_keys),
         cmocka_unit_test(test_bad_certificates),
         cmocka_unit_test(test_public_key_in_bundle),
+        cmocka_unit_test(test_other_keys),
+        cmocka_unit_test(test_key_bounds),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

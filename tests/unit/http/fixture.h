@@ -13,7 +13,7 @@
 #include "base/metrics.h"
 #include "http/server.h"
 
-enum { FILE_BYTES = 3 * 1024 * 1024 + 17 };
+enum { FILE_BYTES = 6 * 1024 * 1024 + 17 };
 
 struct fixture {
     struct http_config config;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "base/util.h"
 #include "http_stub.h"
@@ -203,10 +204,15 @@ static int64_t dropped_metric(struct fixture *f, const char *labels)
                         "Events that an endpoint was not told of because too many waited", labels));
 }
 
-static int64_t pending_metric(struct fixture *f, const char *labels)
+/* It is looked at once a second. */
+static bool pending_gets(struct fixture *f, const char *labels, int64_t want)
 {
-    return metric_value(metrics_gauge(f->metrics, "registry_notifications_pending_total",
-                                      "The gauge of pending events in queue", labels));
+    const struct metric *m = metrics_gauge(f->metrics, "registry_notifications_pending_total",
+                                           "The gauge of pending events in queue", labels);
+    uint64_t end = os_mono_ms() + LONG_MS;
+    while (metric_value(m) != want && os_mono_ms() < end)
+        (void)usleep(5000);
+    return metric_value(m) == want;
 }
 
 /* Lines of the log with this text. */
@@ -221,6 +227,13 @@ static unsigned logged(struct fixture *f, const char *what)
     for (const char *at = text; (at = strstr(at, what)); at++)
         found++;
     return found;
+}
+
+static bool log_gets(struct fixture *f, const char *what)
+{
+    for (unsigned i = 0; i < LONG_MS / 5 && !logged(f, what); i++)
+        (void)usleep(5000);
+    return logged(f, what) > 0;
 }
 
 /* --- the envelope --- */
@@ -405,7 +418,7 @@ static void test_order(void **state)
     assert_int_equal(event_metric(f, "x", "Failures"), 0);
     assert_int_equal(event_metric(f, "x", "Errors"), 0);
     assert_int_equal(status_metric(f, "code=\"200 OK\",endpoint=\"x\""), N);
-    assert_int_equal(pending_metric(f, "endpoint=\"x\""), 0);
+    assert_true(pending_gets(f, "endpoint=\"x\"", 0));
 }
 
 /* Some refusals, some broken connections: the same event again, until it is taken; a redirect is
@@ -531,20 +544,24 @@ static void test_endless_failure(void **state)
     c.backlog_max = MAX;
     stub_answer(f->other, 500, 0);
     start_with(f, &c);
-    for (unsigned i = 0; i < N; i++)
+    for (unsigned i = 0; i < N; i++) {
         push(f, i);
-    assert_true(stub_wait(f->stub, N, LONG_MS));
+        if (i % 20 == 19) /* the good one has the same bound */
+            assert_true(stub_wait(f->stub, i + 1, LONG_MS));
+    }
     assert_true(backlog_gets(f, "dead", MAX));
     assert_true(backlog_gets(f, "good", 0));
     for (unsigned i = 0; i < N; i++)
         assert_int_equal(told(f->stub, i), i);
-    /* Counted a moment after it is done. */
-    for (unsigned i = 0; i < 1000 && dropped_metric(f, "endpoint=\"dead\"") < N - MAX; i++)
+    /* Counted and logged a moment after it is done. */
+    for (unsigned i = 0; i < 1000 && (dropped_metric(f, "endpoint=\"dead\"") < N - MAX ||
+                                      !logged(f, "too many events wait"));
+         i++)
         (void)usleep(5000);
     assert_int_equal(dropped_metric(f, "endpoint=\"dead\""), N - MAX);
     assert_int_equal(dropped_metric(f, "endpoint=\"good\""), 0);
     assert_int_equal(logged(f, "too many events wait"), 1);
-    assert_int_equal(pending_metric(f, "endpoint=\"dead\""), MAX);
+    assert_true(pending_gets(f, "endpoint=\"dead\"", MAX));
     /* It comes back: the newest are there, in order. */
     stub_answer(f->other, 200, 0);
     assert_true(backlog_gets(f, "dead", 0));
@@ -666,11 +683,11 @@ static void test_pulls_wait(void **state)
     assert_int_equal(fault_configure("meta.commit=ENOSPC+"), 0);
     for (unsigned i = 0; i < N; i++)
         pull(f, i);
-    for (unsigned i = 0; i < 2000 && !logged(f, "pulls cannot be written"); i++)
-        (void)usleep(5000);
+    assert_true(log_gets(f, "pulls cannot be written"));
     assert_int_equal(logged(f, "pulls cannot be written"), 1);
     assert_int_equal(fault_configure(""), 0);
-    assert_true(backlog_gets(f, "x", MAX));
+    assert_true(pending_gets(f, "endpoint=\"x\"", MAX));
+    assert_int_equal(backlog(f, "x"), MAX);
     assert_int_equal(dropped_metric(f, "endpoint=\"x\""), N - MAX);
     assert_int_equal(logged(f, "more pulls than can be written"), 1);
 }
@@ -790,15 +807,59 @@ static void test_database_fails(void **state)
     start_with(f, &c);
     push(f, 1);
     assert_true(backlog_gets(f, "x", 0));
-    /* The cursor cannot be written for a while. */
+    /* The cursor cannot be written for a while; nothing is told twice because of that. */
+    stub_answer(f->stub, STUB_HANG, 0);
+    unsigned before = stub_count(f->stub);
     push(f, 2);
-    assert_int_equal(fault_configure("meta.commit=EIO@1+"), 0);
-    notify_wake(f->notify);
-    for (unsigned i = 0; i < 1000 && !logged(f, "the database does not answer"); i++)
-        (void)usleep(5000);
+    assert_true(stub_wait(f->stub, before + 1, LONG_MS));
+    assert_int_equal(fault_configure("meta.commit=EIO+"), 0);
+    stub_answer(f->stub, 200, 0);
+    assert_true(log_gets(f, "the database does not answer"));
     assert_int_equal(fault_configure(""), 0);
     assert_true(backlog_gets(f, "x", 0));
-    assert_int_equal(told(f->stub, stub_count(f->stub) - 1), 2);
+    before = stub_count(f->stub);
+    push(f, 3);
+    assert_true(stub_wait(f->stub, before + 1, LONG_MS));
+    assert_int_equal(told(f->stub, before), 3);
+}
+
+static void execute(struct fixture *f, const char *sql)
+{
+    sqlite3 *h = NULL;
+    assert_int_equal(sqlite3_open(f->db, &h), SQLITE_OK);
+    (void)sqlite3_busy_timeout(h, 5000);
+    if (sqlite3_exec(h, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(h));
+    (void)sqlite3_close(h);
+}
+
+/* It cannot be read for a while: neither what there is to tell, nor where the cursor stands. */
+static void test_database_unreadable(void **state)
+{
+    static const char *const tables[] = {"events", "cursors"};
+    struct fixture *f = *state;
+    struct notify_endpoint e = endpoint(f, "x");
+    start(f, &e, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        char sql[128];
+        unsigned before = stub_count(f->stub);
+        stub_answer(f->stub, 500, 0); /* a cursor is looked at again between tries */
+        push(f, 2 * i);
+        push(f, 2 * i + 1);
+        assert_true(stub_wait(f->stub, before + 1, LONG_MS));
+        (void)snprintf(sql, sizeof sql, "ALTER TABLE %s RENAME TO away", tables[i]);
+        execute(f, sql);
+        before = stub_count(f->stub);
+        assert_true(stub_wait(f->stub, before + 3, LONG_MS));
+        notify_wake(f->notify);
+        stub_answer(f->stub, 200, 0);
+        assert_true(log_gets(f, "the database does not answer"));
+        (void)usleep(300 * 1000);
+        (void)snprintf(sql, sizeof sql, "ALTER TABLE away RENAME TO %s", tables[i]);
+        execute(f, sql);
+        assert_true(backlog_gets(f, "x", 0));
+        assert_int_equal(told(f->stub, stub_count(f->stub) - 1), 2 * i + 1);
+    }
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -806,12 +867,23 @@ static void test_database_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_envelope_v2),     TEST(test_envelope_v3),       TEST(test_order),
-        TEST(test_retry),           TEST(test_backoff),           TEST(test_defaults),
-        TEST(test_restart),         TEST(test_endless_failure),   TEST(test_filters),
-        TEST(test_pulls),           TEST(test_pulls_unwanted),    TEST(test_pulls_wait),
-        TEST(test_replay_and_drop), TEST(test_moved_before_save), TEST(test_cursors),
+        TEST(test_envelope_v2),
+        TEST(test_envelope_v3),
+        TEST(test_order),
+        TEST(test_retry),
+        TEST(test_backoff),
+        TEST(test_defaults),
+        TEST(test_restart),
+        TEST(test_endless_failure),
+        TEST(test_filters),
+        TEST(test_pulls),
+        TEST(test_pulls_unwanted),
+        TEST(test_pulls_wait),
+        TEST(test_replay_and_drop),
+        TEST(test_moved_before_save),
+        TEST(test_cursors),
         TEST(test_database_fails),
+        TEST(test_database_unreadable),
     };
     client_global_init();
     return cmocka_run_group_tests_name("notify", tests, NULL, NULL);

@@ -11,11 +11,13 @@
 #include "base/util.h"
 #include "registry/registry.h"
 
-static const struct cell {
+struct cell {
     enum http_method method;
     const char *path;
     enum action action; /* ACTION_NONE: no such route */
-} cells[] = {
+};
+
+static const struct cell cells[] = {
     {HTTP_GET, "/v2/", ACTION_PING},
     {HTTP_HEAD, "/v2/", ACTION_PING},
     {HTTP_GET, "/v2", ACTION_PING},
@@ -51,7 +53,9 @@ static const struct cell {
     {HTTP_POST, "/", ACTION_NONE},
     {HTTP_GET, "/debug/health", ACTION_NONE},
     {HTTP_GET, "/v2/a", ACTION_NONE},
-}, debug_cells[] = {
+};
+
+static const struct cell debug_cells[] = {
     {HTTP_GET, "/livez", ACTION_HEALTH},
     {HTTP_GET, "/readyz", ACTION_HEALTH},
     {HTTP_GET, "/startupz", ACTION_HEALTH},

@@ -101,12 +101,21 @@ static bool send_text(int fd, const char *text, size_t n)
     return send(fd, text, n, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
+/* Until it is told to do something else. */
+static bool hangs(struct stub *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool hang = !s->stop && s->status == STUB_HANG;
+    (void)pthread_mutex_unlock(&s->lock);
+    return hang;
+}
+
 static bool answer(struct stub *s, int fd, int status, bool is_head)
 {
     char text[256];
     if (status == STUB_CLOSE)
         return false;
-    while (status == STUB_HANG && !stopped(s))
+    while (status == STUB_HANG && hangs(s))
         (void)usleep(5000);
     if (status == STUB_HANG)
         return false;

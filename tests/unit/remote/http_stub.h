@@ -10,7 +10,7 @@ struct stub;
 
 /* What it answers with besides a status. */
 enum {
-    STUB_HANG = -1,   /* nothing, until it is stopped */
+    STUB_HANG = -1,   /* nothing, until it is told otherwise or stopped */
     STUB_CLOSE = -2,  /* the connection ends without an answer */
     STUB_ENDLESS = -3 /* 200 and a body without end */
 };

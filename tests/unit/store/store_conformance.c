@@ -2,6 +2,7 @@
 #include "store_conformance.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/util.h"
+
+#include "tmp_dir.h"
 
 #include "base/banned.h"
 
@@ -469,6 +472,109 @@ static void test_writable(void **state)
     assert_int_equal(seen.other, 0); /* the probe leaves nothing */
 }
 
+/* A file of somebody else's with these bytes, in a directory of its own. */
+void source_make(struct source *f, const void *p, size_t n)
+{
+    f->path = tmp_dir_make();
+    f->source.dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(f->source.dir >= 0);
+    f->source.name = "data";
+    int fd = openat(f->source.dir, "data", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, p, n), n);
+    close(fd);
+    f->source.fd = openat(f->source.dir, "data", O_RDONLY | O_CLOEXEC);
+    assert_true(f->source.fd >= 0);
+}
+
+void source_remove(struct source *f)
+{
+    close(f->source.fd);
+    close(f->source.dir);
+    tmp_dir_remove(f->path);
+}
+
+static void test_adopt(void **state)
+{
+    struct store *s = *state;
+    struct error err = {0};
+    struct store_batch batch = {0};
+    struct source f, g;
+    enum store_adopted how = STORE_ADOPT_PRESENT;
+    enum { N = 100000 };
+    struct digest d, e;
+    char *p = content_make(N, 9);
+    digest_of(HASH_SHA256, slice_make(p, N), &d);
+    digest_of(HASH_SHA512, SLICE_NONE, &e);
+    source_make(&f, p, N);
+    source_make(&g, "", 0);
+    assert_int_equal(store_adopt(s, &batch, &f.source, &d, N, &how, &err), 0);
+    assert_int_not_equal(how, STORE_ADOPT_PRESENT);
+    assert_int_equal(store_adopt(s, &batch, &g.source, &e, 0, &how, NULL), 0);
+    assert_int_equal(store_adopt_sync(s, &batch, &err), 0);
+    const struct store_batch none = {0};
+    assert_memory_equal(&batch, &none, sizeof none);
+    assert_blob(s, &d, p, N);
+    assert_blob(s, &e, "", 0);
+    /* Again. */
+    assert_int_equal(store_adopt(s, &batch, &f.source, &d, N, &how, &err), 0);
+    assert_int_equal(how, STORE_ADOPT_PRESENT);
+    assert_int_equal(store_adopt_sync(s, &batch, &err), 0);
+    /* The source is as it was, also when the blob goes. */
+    assert_int_equal(store_remove(s, &d, &err), 0);
+    char *have = xcalloc(1, N + 1);
+    assert_int_equal(pread(f.source.fd, have, N + 1, 0), N);
+    assert_memory_equal(have, p, N);
+    free(have);
+    free(p);
+    source_remove(&f);
+    source_remove(&g);
+}
+
+/* What is in the place is believed only when its bytes are right. */
+static void test_adopt_over(void **state)
+{
+    struct store *s = *state;
+    struct error err = {0};
+    struct store_batch batch = {0};
+    struct source f;
+    enum store_adopted how = STORE_ADOPT_PRESENT;
+    struct digest d;
+    digest_of(HASH_SHA256, SLICE_LIT("good"), &d);
+    source_make(&f, "good", 4);
+    blob_put(s, ID_A, &d, "evil", 4);
+    assert_int_equal(store_adopt(s, &batch, &f.source, &d, 4, &how, &err), 0);
+    assert_int_not_equal(how, STORE_ADOPT_PRESENT);
+    assert_int_equal(store_adopt_sync(s, &batch, &err), 0);
+    assert_blob(s, &d, "good", 4);
+    /* Another file with the right bytes. */
+    assert_int_equal(store_remove(s, &d, &err), 0);
+    blob_put(s, ID_A, &d, "good", 4);
+    assert_int_equal(store_adopt(s, &batch, &f.source, &d, 4, &how, &err), 0);
+    assert_int_equal(how, STORE_ADOPT_PRESENT);
+    assert_int_equal(store_adopt_sync(s, &batch, &err), 0);
+    source_remove(&f);
+}
+
+static void test_adopt_refused(void **state)
+{
+    struct store *s = *state;
+    struct error err = {0};
+    struct store_batch batch = {0};
+    struct source f;
+    enum store_adopted how = STORE_ADOPT_PRESENT;
+    struct digest d;
+    digest_of(HASH_SHA256, SLICE_LIT("good"), &d);
+    source_make(&f, "good", 4);
+    for (uint64_t size = 3; size <= 5; size += 2) {
+        assert_int_equal(store_adopt(s, &batch, &f.source, &d, size, &how, &err), -1);
+        assert_int_equal(err.code, ERR_BLOB_UNKNOWN);
+    }
+    assert_no_blob(s, &d);
+    assert_int_equal(store_adopt_sync(s, &batch, &err), 0);
+    source_remove(&f);
+}
+
 enum { PUSHERS = 4, ROUNDS = 12, RACE_BYTES = 200000 };
 
 struct race {
@@ -554,6 +660,9 @@ void store_conformance_add(struct CMUnitTest *out, size_t *n, CMFixtureFunction 
         cmocka_unit_test(test_remove_while_read),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_writable),
+        cmocka_unit_test(test_adopt),
+        cmocka_unit_test(test_adopt_over),
+        cmocka_unit_test(test_adopt_refused),
         cmocka_unit_test(test_race),
     };
     _Static_assert(ARRAY_LEN(tests) <= STORE_CONFORMANCE_MAX, "room for all");

@@ -34,6 +34,13 @@ void blob_put(struct store *s, const char *id, const struct digest *d, const voi
 bool object_is(const struct store_object *o, const void *p, size_t n);
 /* The store has the blob with these bytes, by open and by verify. */
 void assert_blob(struct store *s, const struct digest *d, const void *p, size_t n);
+/* A file for store_adopt(), in a directory of its own. */
+struct source {
+    char *path; /* of the directory */
+    struct store_source source;
+};
+void source_make(struct source *f, const void *p, size_t n);
+void source_remove(struct source *f);
 void assert_no_blob(struct store *s, const struct digest *d);
 bool stage_exists(struct store *s, const char *id);
 

@@ -183,20 +183,25 @@ unsigned next_random(unsigned below)
 
 static void queue_add(struct queue *q, const void *p, size_t n)
 {
-    if (q->n + n > q->cap) {
-        q->cap = (q->n + n) * 2;
-        q->p = realloc(q->p, q->cap);
-        assert_non_null(q->p);
+    if (q->at + q->n + n > q->cap) {
+        if (q->n)
+            memmove(q->p, q->p + q->at, q->n);
+        q->at = 0;
+        if (q->n + n > q->cap / 2) {
+            q->cap = (q->n + n) * 2;
+            q->p = realloc(q->p, q->cap);
+            assert_non_null(q->p);
+        }
     }
     if (n)
-        memcpy(q->p + q->n, p, n);
+        memcpy(q->p + q->at + q->n, p, n);
     q->n += n;
 }
 
 static void queue_drop(struct queue *q, size_t n)
 {
     q->n -= n;
-    memmove(q->p, q->p + n, q->n);
+    q->at = q->n ? q->at + n : 0;
 }
 
 static size_t cut(const struct wire *w, size_t n, size_t max)
@@ -219,7 +224,7 @@ static ssize_t wire_recv(void *arg, void *p, size_t n)
         w->empty++;
         return w->end ? 0 : TLS_AGAIN;
     }
-    memcpy(p, w->to_server.p, n);
+    memcpy(p, w->to_server.p + w->to_server.at, n);
     queue_drop(&w->to_server, n);
     return (ssize_t)n;
 }

@@ -61,8 +61,8 @@ struct tls_context *default_context(struct dir *d);
 /* --- the wire */
 
 struct queue {
-    char *p;
-    size_t n, cap;
+    char *p; /* n bytes from `at` on; whoever empties a queue sets both to 0 */
+    size_t at, n, cap;
 };
 
 struct wire {

@@ -178,6 +178,13 @@ static void names(void **state)
     save_chain(d, "w.crt", weak.cert, NULL);
     save_key(d, "w.key", weak.key, NULL);
     refused(d, "w.crt", "w.key", "key too small");
+    struct made old = make(&(struct make){.cn = "old", .ca = true, .rsa_bits = 1024});
+    struct made leaf = make(&(struct make){.by = &old});
+    save_chain(d, "w.crt", leaf.cert, old.cert, NULL);
+    save_key(d, "w.key", leaf.key, NULL);
+    refused(d, "w.crt", "w.key", "key too small");
+    made_free(&leaf);
+    made_free(&old);
     made_free(&weak);
 }
 
@@ -259,6 +266,7 @@ static void settings(void **state)
 /* --- replacing while others use it */
 
 struct users {
+    const char *path;
     struct tls_server *server;
     atomic_bool stop;
 };
@@ -266,19 +274,26 @@ struct users {
 static void *use(void *arg)
 {
     struct users *u = arg;
-    uintptr_t sum = 0;
+    struct dir own = {.at = 0};
+    memcpy(own.path, u->path, sizeof own.path);
     while (!atomic_load(&u->stop)) {
         struct tls_context *c = tls_server_current(u->server);
-        sum += (uintptr_t)tls_context_expiry(c);
+        struct peer p;
+        peer_init(&p, &own, c);
         tls_context_unref(c);
+        assert_int_equal(shake(&p), 1);
+        talk(&p);
+        peer_release(&p);
     }
-    return (void *)sum;
+    for (unsigned i = 0; i < ARRAY_LEN(own.text); i++)
+        free(own.text[i]);
+    return NULL;
 }
 
 static void threads(void **state)
 {
     struct dir *d = *state;
-    struct users u = {.server = tls_server_new(default_context(d))};
+    struct users u = {.path = d->path, .server = tls_server_new(default_context(d))};
     struct tls_config config = {.certificate = in(d, "server.crt"), .key = in(d, "server.key")};
     pthread_t t[3];
     for (unsigned i = 0; i < ARRAY_LEN(t); i++)

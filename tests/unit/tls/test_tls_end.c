@@ -227,7 +227,7 @@ static void damaged(void **state)
         assert_int_equal(put(&p, "x"), TLS_ERROR);
         carry(&p);
         ERR_clear_error();
-        assert_int_equal(SSL_read(p.client, out, sizeof out), -1);
+        assert_true(SSL_read(p.client, out, sizeof out) <= 0);
         assert_int_equal(ERR_GET_LIB(ERR_peek_last_error()), ERR_LIB_SSL);
         assert_true(ERR_GET_REASON(ERR_peek_last_error()) > SSL_AD_REASON_OFFSET); /* an alert */
         peer_release(&p);
