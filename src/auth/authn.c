@@ -174,7 +174,8 @@ int authn_new(const struct authn_config *config, struct authn **out, char **pass
               struct error *err)
 {
     char *made = NULL;
-    if (check(config, err) || (config->kind == AUTHN_HTPASSWD && provide(config->path, &made, err)))
+    bool makes = config->kind == AUTHN_HTPASSWD && !config->must_exist;
+    if (check(config, err) || (makes && provide(config->path, &made, err)))
         return -1;
     struct authn *a = make(config);
     if (material_load(a, &a->material, err)) {
@@ -185,7 +186,6 @@ int authn_new(const struct authn_config *config, struct authn **out, char **pass
         return -1;
     }
     memcpy(a->tried, a->material->stamps, sizeof a->tried);
-    memcpy(a->told, a->material->stamps, sizeof a->told);
     if (a->reload_failed)
         metric_set(a->reload_failed, 0);
     if (password)

@@ -23,6 +23,7 @@ struct authn_config {
     enum authn_kind kind;
     const char *realm, *service, *issuer;
     const char *path;                    /* htpasswd */
+    bool must_exist;                     /* the htpasswd file is not made when it is missing */
     const char *root_cert_bundle, *jwks; /* token; NULL or empty when not given */
     const char *const *algorithms;       /* token: none for all */
     unsigned n_algorithms;
@@ -34,25 +35,27 @@ struct authn_config {
 struct authn; /* reference counted; any thread */
 
 /* Reads the files. A missing htpasswd file is made with the user `docker` and a random password,
- * which is given out once: *password (caller frees; else NULL), for the log as registry does it. */
+ * which is given out once: *password (caller frees; else NULL), for the log as registry does it;
+ * unless it must exist. */
 int authn_new(const struct authn_config *config, struct authn **out, char **password,
               struct error *err);
 struct authn *authn_ref(struct authn *a);
 void authn_unref(struct authn *a);
 enum authn_kind authn_kind_of(const struct authn *a);
-/* Have its files (htpasswd, rootcertbundle, jwks) changed since they were read, or since this was
- * last asked? True once for each change, also for one that authn_verify has read by itself
- * meanwhile. Stats them; blocks. */
-bool authn_stale(struct authn *a);
 
 /* What an administrator should know. */
 struct authn_status {
-    unsigned entries; /* users, or keys */
-    unsigned ignored; /* lines of the htpasswd file that are no bcrypt */
-    bool failed;      /* authn_verify could not read a changed file: what was there before counts */
+    unsigned entries;     /* users, or keys */
+    unsigned ignored;     /* lines of the htpasswd file that are no bcrypt */
+    bool failed;          /* a changed file could not be read: what was there before counts */
     struct error problem; /* why */
 };
 void authn_status(struct authn *a, struct authn_status *out); /* any thread */
+/* For who watches the files: reads them again when they have changed, or could not be read the last
+ * time. What is known of logins stays but for entries that changed, and so do the limits on
+ * failures. True once for each change, also for one that authn_verify has read by itself meanwhile:
+ * *out says what came of it. Blocks. */
+bool authn_refresh(struct authn *a, struct authn_status *out);
 
 /* What a request wants, for tokens' scopes and challenges. */
 struct authn_question {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The files behind an authenticator: read at the start, and again when they changed. Only workers
- * come here, but for material_get and material_due. Links are followed: a mounted secret is one. */
+ * come here, but for material_get. Links are followed: a mounted secret is one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -157,21 +157,24 @@ void material_unref(struct material *m)
 
 /* ---- again ---- */
 
-static void read_again(struct authn *a)
+/* With `reload` held. `insist`: also when nothing has changed since an attempt that failed, which
+ * may have been for want of memory or of descriptors. */
+static void read_again(struct authn *a, bool insist)
 {
     struct stamp now[SOURCES];
     look(a, now);
     pthread_mutex_lock(&a->lock);
     bool same = same_stamps(now, a->tried);
-    if (!same)
-        memcpy(a->tried, now, sizeof now);
+    bool pass = same && !(insist && a->failed);
+    memcpy(a->tried, now, sizeof now);
     pthread_mutex_unlock(&a->lock);
-    if (same)
+    if (pass)
         return;
     struct material *m = NULL, *old = NULL;
     struct error err = {0};
     bool failed = material_load(a, &m, &err) != 0;
     pthread_mutex_lock(&a->lock);
+    a->changes += !same || !failed;
     a->failed = failed;
     a->problem = err;
     if (!failed) {
@@ -189,33 +192,23 @@ static void read_again(struct authn *a)
 void material_refresh(struct authn *a, int64_t now_s)
 {
     int64_t last = atomic_load(&a->checked_s);
-    bool turn = last != now_s && atomic_compare_exchange_strong(&a->checked_s, &last, now_s);
-    if (!atomic_exchange(&a->due, false) && !turn)
+    if (last == now_s || !atomic_compare_exchange_strong(&a->checked_s, &last, now_s))
         return;
     if (pthread_mutex_trylock(&a->reload))
         return; /* somebody else is at it */
-    read_again(a);
+    read_again(a, false);
     pthread_mutex_unlock(&a->reload);
 }
 
-bool material_due(struct authn *a, int64_t now_s)
+bool authn_refresh(struct authn *a, struct authn_status *out)
 {
-    int64_t last = atomic_load(&a->checked_s);
-    if (now_s >= last && now_s - last < 2)
-        return false;
-    if (!atomic_compare_exchange_strong(&a->checked_s, &last, now_s))
-        return false;
-    atomic_store(&a->due, true);
-    return true;
-}
-
-bool authn_stale(struct authn *a)
-{
-    struct stamp now[SOURCES];
-    look(a, now);
+    pthread_mutex_lock(&a->reload);
+    read_again(a, true);
+    pthread_mutex_unlock(&a->reload);
     pthread_mutex_lock(&a->lock);
-    bool stale = !same_stamps(now, a->told);
-    memcpy(a->told, now, sizeof now);
+    bool news = a->changes != a->told;
+    a->told = a->changes;
     pthread_mutex_unlock(&a->lock);
-    return stale;
+    authn_status(a, out); /* what comes in between is told of again */
+    return news;
 }

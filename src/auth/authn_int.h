@@ -63,14 +63,13 @@ struct authn {
     pthread_mutex_t lock;        /* guards what follows, up to the next lock */
     struct material *material;   /* in force */
     struct stamp tried[SOURCES]; /* of the last attempt to read it again */
-    struct stamp told[SOURCES];  /* what authn_stale has told of */
     uint64_t generation;
-    bool failed;          /* the last attempt */
-    struct error problem; /* why */
+    uint64_t changes, told; /* changes that were seen; those that authn_refresh has told of */
+    bool failed;            /* the last attempt */
+    struct error problem;   /* why */
 
     pthread_mutex_t reload;         /* held by whoever reads the files again */
-    atomic_int_least64_t checked_s; /* the second in which the files were last looked at */
-    atomic_bool due;                /* a loop wants the next worker to look */
+    atomic_int_least64_t checked_s; /* the second in which a worker last looked at the files */
 
     struct memo *good; /* password: nothing is carried; token: its claims */
     struct memo *tried_passwords;
@@ -93,9 +92,6 @@ struct material *material_get(struct authn *a); /* a reference */
 void material_unref(struct material *m);        /* NULL is fine */
 /* In a worker: reads the files again when they changed, at most once a second. */
 void material_refresh(struct authn *a, int64_t now_s);
-/* On a loop: should the next step be a worker's, so that it refreshes? True for one caller every
- * two seconds, and not at all while workers are asked anyway. */
-bool material_due(struct authn *a, int64_t now_s);
 
 /* ---- kinds ---- */
 

@@ -51,7 +51,10 @@ static void refill(struct bucket *b, int64_t now_s)
     if (passed > 0)
         b->left = passed >= LIMITER_BURST ? LIMITER_BURST
                                           : MIN(b->left + (unsigned)passed, LIMITER_BURST);
-    b->at_s = now_s; /* also when the clock went back: no refill, and it goes on from there */
+    /* Also when the clock went back: no refill, and it goes on from there. A second less is only a
+     * caller who was overtaken; to go back for him would give the next one a try for nothing. */
+    if (passed != -1)
+        b->at_s = now_s;
 }
 
 /* The bucket of the key; a full one in the place of the fullest when there is none. */

@@ -11,6 +11,10 @@
 
 enum { WAYS = 8, LOCKS = 16 };
 
+/* A caller reads the clock before it has the lock, and another one in the next second may have been
+ * faster: that is no clock that goes backwards. */
+static const int64_t overtaken_s = 1;
+
 struct entry {
     struct mac key;
     int64_t since_s, end_s; /* known from since_s on, and before end_s */
@@ -69,7 +73,7 @@ static struct entry *lock_set(struct memo *m, const struct mac *key, pthread_mut
 
 static bool alive(const struct entry *e, int64_t now_s)
 {
-    return e->state && e->since_s <= now_s && now_s < e->end_s;
+    return e->state && e->since_s <= now_s + overtaken_s && now_s < e->end_s;
 }
 
 int memo_get(struct memo *m, const struct mac *key, int64_t now_s, int64_t renew_s, void **value)
@@ -86,7 +90,7 @@ int memo_get(struct memo *m, const struct mac *key, int64_t now_s, int64_t renew
             break;
         }
         state = e->state;
-        if (renew_s) {
+        if (renew_s && now_s >= e->since_s) {
             e->since_s = now_s;
             e->end_s = now_s + renew_s;
         }

@@ -91,6 +91,8 @@ void log_set_format(struct log *log, enum log_format format)
 
 enum log_format log_format_of(const struct log *log)
 {
+    if (!log)
+        return LOG_FORMAT_LOGFMT;
     return (enum log_format)atomic_load_explicit(&log->format, memory_order_relaxed);
 }
 

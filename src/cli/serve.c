@@ -49,13 +49,6 @@ static int read_arguments(int argc, char **argv, struct config_source *out, char
     return 0;
 }
 
-static bool is_loopback(const char *address)
-{
-    return strncmp(address, "unix:", 5) == 0 || strncmp(address, "http://127.", 11) == 0 ||
-           strncmp(address, "http://[::1]:", 13) == 0 ||
-           strncmp(address, "https://127.", 12) == 0 || strncmp(address, "https://[::1]:", 14) == 0;
-}
-
 static void banner(const struct app *app)
 {
     const char *address = app_address(app, 0);
@@ -101,19 +94,6 @@ static void tune_allocator(void)
     (void)mallopt(M_ARENA_MAX, 4);
 }
 
-static void warn_open(const struct app *app, const struct config *c, struct log *log)
-{
-    if (config_settings(c)->auth.kind != AUTH_NONE)
-        return;
-    for (unsigned i = 0; app_address(app, i); i++)
-        if (!is_loopback(app_address(app, i)))
-            LOG(log, LOG_LEVEL_WARN,
-                "anybody who reaches this address can pull, push, overwrite and delete everything: "
-                "no login is configured (auth.htpasswd, auth.token), and it is not a loopback "
-                "address",
-                F_CSTR("address", app_address(app, i)));
-}
-
 static int serve(const struct config_source *source)
 {
     struct error err = {0};
@@ -136,7 +116,7 @@ static int serve(const struct config_source *source)
     say_notes(logs.app, c);
     int status = app_new(source, c, &logs, &app, &err) ? fail(&err) : 0;
     if (app) {
-        warn_open(app, c, logs.app);
+        app_warn_open(app, config_settings(c));
         banner(app);
         if (app_run(app, &err))
             status = fail(&err);

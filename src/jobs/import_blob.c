@@ -155,10 +155,14 @@ static int take(struct batch *b, unsigned i)
         if (im->c->verify != IMPORT_VERIFY_FULL)
             return 0;
     }
-    int r = source_open(im, &file, &source, &size);
-    if (r <= 0)
-        return r;
-    r = take_open(b, i, &source, &file, size);
+    enum source_state s = source_open(im, &file, &source, &size);
+    if (s == SOURCE_ABSENT) {
+        source_blob_path(im, &file, path);
+        import_find(im, "broken-link", path, "the file was removed meanwhile: left out");
+    }
+    if (s != SOURCE_OPEN)
+        return s == SOURCE_END ? -1 : 0;
+    int r = take_open(b, i, &source, &file, size);
     source_close(&source);
     return r;
 }

@@ -48,10 +48,10 @@ int import_load(struct import *im, const struct digest *d, struct arena *a, enum
 {
     struct store_source source;
     uint64_t size;
-    int r = source_open(im, d, &source, &size);
-    *what = r == 0 ? LOAD_ABSENT : LOAD_REPORTED;
-    if (r <= 0)
-        return r;
+    enum source_state s = source_open(im, d, &source, &size);
+    *what = s == SOURCE_ABSENT ? LOAD_ABSENT : LOAD_REPORTED;
+    if (s != SOURCE_OPEN)
+        return s == SOURCE_END ? -1 : 0;
     if (size > MANIFEST_SIZE_MAX) {
         source_close(&source);
         (void)snprintf(why, IMPORT_TEXT_MAX, "it has %llu bytes, at most %d are accepted",
@@ -60,7 +60,7 @@ int import_load(struct import *im, const struct digest *d, struct arena *a, enum
         return 0;
     }
     char *bytes = arena_alloc(a, (size_t)size + 1);
-    r = source_read(im, &source, d, bytes, (size_t)size);
+    int r = source_read(im, &source, d, bytes, (size_t)size);
     source_close(&source);
     if (r <= 0)
         return r;

@@ -133,11 +133,12 @@ void source_blob_path(const struct import *im, const struct digest *d, char out[
  * under `path`; -1 when the run has ended. *there: there is a link at all. */
 int source_link(struct import *im, int at, const char *name, const char *path, struct digest *out,
                 bool *there);
-/* The file of a blob, open: 1; 0 when it is not there (quietly) or unusable (with a finding); -1.
- * Close with source_close. */
-int source_open(struct import *im, const struct digest *d, struct store_source *out,
-                uint64_t *size);
-/* Only looks at it. */
+/* The file of a blob, open; source_close() it. SOURCE_ABSENT is quiet, SOURCE_REPORTED has been
+ * told of, with SOURCE_END the run has ended. */
+enum source_state { SOURCE_END = -1, SOURCE_ABSENT, SOURCE_OPEN, SOURCE_REPORTED };
+enum source_state source_open(struct import *im, const struct digest *d, struct store_source *out,
+                              uint64_t *size);
+/* Only looks at it: 1, 0 when it cannot be used, -1. */
 int source_stat(struct import *im, const struct digest *d, uint64_t *size);
 void source_close(struct store_source *s);
 /* Exactly `size` bytes into p; 1, 0 with a finding, -1. */

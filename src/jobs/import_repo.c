@@ -41,7 +41,7 @@ static struct slice repo_name(const struct job *j)
 /* --- words --- */
 
 struct words {
-    char text[IMPORT_TEXT_MAX];
+    char text[IMPORT_TEXT_MAX - 200];
     size_t n;
     unsigned count;
 };
@@ -275,7 +275,7 @@ static void say_bad(struct job *j, uint32_t ref, enum load what, const char *why
                                         [LOAD_BAD_DIGEST] = "bad-digest",
                                         [LOAD_INVALID] = "bad-manifest",
                                         [LOAD_SCHEMA1] = "schema1"};
-    (void)snprintf(text, sizeof text, "%s: left out",
+    (void)snprintf(text, sizeof text, "%.500s: left out",
                    what == LOAD_ABSENT ? "there is no file of it" : why);
     if (what != LOAD_REPORTED)
         manifest_finding(j, ref, kinds[what], text);

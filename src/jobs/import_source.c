@@ -143,27 +143,32 @@ int source_link(struct import *im, int at, const char *name, const char *path, s
 
 /* --- blobs --- */
 
-/* The directory of a blob: >= 0, -1 not there or a finding (*result 0) or the end (*result -1). */
-static int blob_dir(struct import *im, const struct digest *d, const char *path, int *result)
+static enum source_state reported(struct import *im, const char *path, const struct error *err)
 {
-    struct error err = {0};
-    char first[3] = {digest_hex(d).p[0], digest_hex(d).p[1], '\0'};
-    *result = 0;
-    if (im->blobs < 0)
-        return -1;
-    CLEANUP_CLOSE int alg = source_step(im->blobs, hash_name(d->alg), &err);
-    CLEANUP_CLOSE int at = alg < 0 ? -1 : source_step(alg, first, &err);
-    int dir = at < 0 ? -1 : source_step(at, digest_hex(d).p, &err);
-    if (dir < 0 && err.sys != ENOENT)
-        *result = source_error(im, path, &err);
-    return dir;
+    return source_error(im, path, err) == 0 ? SOURCE_REPORTED : SOURCE_END;
 }
 
-static int not_a_file(struct import *im, const char *path)
+static enum source_state not_a_file(struct import *im, const char *path)
 {
     import_find(im, "unreadable", path,
                 "not a regular file (a symbolic link is not followed): left out");
-    return 0;
+    return SOURCE_REPORTED;
+}
+
+/* The directory of a blob. */
+static enum source_state blob_dir(struct import *im, const struct digest *d, const char *path,
+                                  int *out)
+{
+    struct error err = {0};
+    char first[3] = {digest_hex(d).p[0], digest_hex(d).p[1], '\0'};
+    if (im->blobs < 0)
+        return SOURCE_ABSENT;
+    CLEANUP_CLOSE int alg = source_step(im->blobs, hash_name(d->alg), &err);
+    CLEANUP_CLOSE int at = alg < 0 ? -1 : source_step(alg, first, &err);
+    *out = at < 0 ? -1 : source_step(at, digest_hex(d).p, &err);
+    if (*out >= 0)
+        return SOURCE_OPEN;
+    return err.sys == ENOENT ? SOURCE_ABSENT : reported(im, path, &err);
 }
 
 int source_stat(struct import *im, const struct digest *d, uint64_t *size)
@@ -171,42 +176,42 @@ int source_stat(struct import *im, const struct digest *d, uint64_t *size)
     char path[IMPORT_PATH_MAX];
     struct os_stat info = {0};
     struct error err = {0};
-    int result;
+    CLEANUP_CLOSE int dir = -1;
     source_blob_path(im, d, path);
-    CLEANUP_CLOSE int dir = blob_dir(im, d, path, &result);
-    if (dir < 0)
-        return result;
-    if (os_stat(dir, "data", &info, "import.read", &err) != 0)
-        return err.sys == ENOENT ? 0 : source_error(im, path, &err);
-    if (!info.is_file)
-        return not_a_file(im, path);
-    *size = info.size;
-    return 1;
+    enum source_state s = blob_dir(im, d, path, &dir);
+    if (s == SOURCE_OPEN && os_stat(dir, "data", &info, "import.read", &err) != 0)
+        s = err.sys == ENOENT ? SOURCE_ABSENT : reported(im, path, &err);
+    if (s == SOURCE_OPEN && !info.is_file)
+        s = not_a_file(im, path);
+    if (s == SOURCE_OPEN)
+        *size = info.size;
+    return s == SOURCE_END ? -1 : s == SOURCE_OPEN;
 }
 
-int source_open(struct import *im, const struct digest *d, struct store_source *out, uint64_t *size)
+enum source_state source_open(struct import *im, const struct digest *d, struct store_source *out,
+                              uint64_t *size)
 {
     char path[IMPORT_PATH_MAX];
     struct os_stat info = {0};
     struct error err = {0};
-    int result;
+    CLEANUP_CLOSE int dir = -1;
     source_blob_path(im, d, path);
-    CLEANUP_CLOSE int dir = blob_dir(im, d, path, &result);
-    if (dir < 0)
-        return result;
+    enum source_state s = blob_dir(im, d, path, &dir);
+    if (s != SOURCE_OPEN)
+        return s;
     CLEANUP_CLOSE int fd = os_open(dir, "data", READ_FLAGS, 0, "import.read", &err);
+    if (fd < 0 && err.sys == ENOENT)
+        return SOURCE_ABSENT;
     if (fd < 0 && err.sys == ELOOP)
         return not_a_file(im, path);
-    if (fd < 0)
-        return err.sys == ENOENT ? 0 : source_error(im, path, &err);
-    if (os_fstat(fd, &info, "import.read", &err) != 0)
-        return source_error(im, path, &err);
+    if (fd < 0 || os_fstat(fd, &info, "import.read", &err) != 0)
+        return reported(im, path, &err);
     if (!info.is_file)
         return not_a_file(im, path);
     *out = (struct store_source){.fd = fd, .dir = dir, .name = "data"};
     *size = info.size;
     fd = dir = -1;
-    return 1;
+    return SOURCE_OPEN;
 }
 
 void source_close(struct store_source *s)

@@ -164,9 +164,16 @@ static int make_registry(struct app *app, struct error *err)
         .host = app->s->http_host,
         .hooks = {app, wants, changed, pulled, healthy, print_health},
     };
-    if (build_live(app->s, app->metrics, app->log, &c.live, err))
+    struct authn *authn = NULL;
+    if (build_authn(app->s, true, app->metrics, app->log, &authn, err) ||
+        build_live(app->config, authn, &c.live, err))
         return -1;
-    app->reload.authn = c.live.authn ? authn_ref(c.live.authn) : NULL;
+    if (authn) {
+        struct authn_status status;
+        app->reload.authn = authn_ref(authn);
+        authn_status(authn, &status);
+        reload_say_ignored(app, &status);
+    }
     app->registry = registry_new(&c);
     return 0;
 }
@@ -265,6 +272,8 @@ static void on_signal(void *arg, int sig)
     if (app->stopping) {
         LOG(app->log, LOG_LEVEL_WARN, "second signal, ending at once");
         http_server_unlink(app->server);
+        if (app->temporary)
+            directory_remove(app->directory); /* it is memory that nobody else gives back */
         log_flush(app->log, LAST_WORDS_MS);
         _exit(1); /* what is acknowledged is durable, and nothing else is owed to anybody */
     }

@@ -25,5 +25,7 @@ void app_free(struct app *app);
 const char *app_address(const struct app *app, unsigned i); /* NULL after the last one */
 const char *app_debug_address(const struct app *app);
 const char *app_directory(const struct app *app);
+/* A warning for each listener off loopback when these settings have no login. */
+void app_warn_open(const struct app *app, const struct settings *s);
 
 #endif

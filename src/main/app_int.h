@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "auth/authn.h"
 #include "base/metrics.h"
 #include "http/forwarded.h"
 #include "http/server.h"
@@ -27,12 +28,13 @@ enum { APP_ADDRESSES_MAX = 64 };
 struct reload {
     struct task task, done;
     struct timer watch;
-    bool running, again; /* again: asked for while one was running */
-    bool files_only;     /* nobody asked: a certificate or a list of passwords has changed */
-    struct config *next; /* the worker's, then the main thread's */
-    struct stamps tls_files, auth_files; /* the worker's */
-    struct authn *authn;                 /* the one in force; a reference of our own */
-    bool tls_failed, auth_failed;        /* said already */
+    bool running, again;     /* again: asked for while one was running */
+    bool files_only;         /* nobody asked: a certificate or a list of passwords has changed */
+    struct config *next;     /* the worker's, then the main thread's */
+    struct stamps tls_files; /* the worker's */
+    struct authn *authn;     /* the one in force; a reference of our own */
+    bool tls_failed;         /* said already */
+    bool auth_failed;        /* likewise */
     struct metric *ok, *failed, *last_ok, *last_s;
 };
 
@@ -82,7 +84,9 @@ int app_adopt(struct app *app, struct error *err);
 void reload_init(struct app *app);
 void reload_start(struct app *app); /* when the loop runs: begins to watch the files */
 void reload_stop(struct app *app);
-void reload_ask(struct app *app);  /* SIGHUP */
+void reload_ask(struct app *app); /* SIGHUP */
+/* A warning when lines of the htpasswd file are of no use. */
+void reload_say_ignored(const struct app *app, const struct authn_status *status);
 void reload_free(struct app *app); /* after the pools */
 
 #endif

@@ -59,8 +59,8 @@ int build_tls(const struct settings *s, struct tls_context **out, struct error *
 
 /* ---- who may do what ---- */
 
-static int build_authn(const struct settings *s, struct metrics *metrics, struct log *log,
-                       struct authn **out, struct error *err)
+int build_authn(const struct settings *s, bool starting, struct metrics *metrics, struct log *log,
+                struct authn **out, struct error *err)
 {
     static const enum authn_kind kinds[] = {
         [AUTH_NONE] = AUTHN_NONE,
@@ -80,6 +80,7 @@ static int build_authn(const struct settings *s, struct metrics *metrics, struct
         .service = a->service,
         .issuer = a->issuer,
         .path = a->path,
+        .must_exist = !starting,
         .root_cert_bundle = a->root_cert_bundle,
         .jwks = a->jwks,
         .algorithms = texts(&a->algorithms),
@@ -102,13 +103,40 @@ static int build_authn(const struct settings *s, struct metrics *metrics, struct
     return 0;
 }
 
-static int build_validator(const struct settings *s, struct validator **out, struct error *err)
+static bool same_texts(const struct text_list *a, const struct text_list *b)
+{
+    bool same = a->n == b->n;
+    for (unsigned i = 0; same && i < a->n; i++)
+        same = strcmp(a->v[i], b->v[i]) == 0;
+    return same;
+}
+
+bool build_same_auth(const struct settings *first, const struct settings *second)
+{
+    const struct auth_settings *a = &first->auth, *b = &second->auth;
+    return a->kind == b->kind && strcmp(a->realm, b->realm) == 0 &&
+           strcmp(a->service, b->service) == 0 && strcmp(a->issuer, b->issuer) == 0 &&
+           strcmp(a->path, b->path) == 0 && strcmp(a->root_cert_bundle, b->root_cert_bundle) == 0 &&
+           strcmp(a->jwks, b->jwks) == 0 && same_texts(&a->algorithms, &b->algorithms) &&
+           a->autoredirect == b->autoredirect &&
+           strcmp(a->autoredirect_path, b->autoredirect_path) == 0;
+}
+
+/* Was it said that URLs of layers are to be checked? Without lists that means: none is allowed. */
+static bool wants_validation(const struct config *c)
+{
+    return !config_settings(c)->validation_disabled &&
+           (config_given(c, "validation.enabled") || config_given(c, "validation.disabled"));
+}
+
+static int build_validator(const struct config *config, struct validator **out, struct error *err)
 {
     static const enum validate_platforms kinds[] = {
         [PLATFORMS_ALL] = VALIDATE_ALL,
         [PLATFORMS_NONE] = VALIDATE_NONE,
         [PLATFORMS_LIST] = VALIDATE_LIST,
     };
+    const struct settings *s = config_settings(config);
     struct arena *a = arena_new(4096);
     const char *(*platforms)[2] =
         arena_array(a, sizeof *platforms, s->n_platforms ? s->n_platforms : 1);
@@ -118,6 +146,7 @@ static int build_validator(const struct settings *s, struct validator **out, str
     }
     struct validate_config c = {
         .disabled = s->validation_disabled,
+        .strict = wants_validation(config),
         .urls_allow = texts(&s->urls_allow),
         .n_urls_allow = s->urls_allow.n,
         .urls_deny = texts(&s->urls_deny),
@@ -139,10 +168,12 @@ static unsigned page(uint64_t wanted, unsigned def)
     return wanted == 0 ? def : (unsigned)MIN(wanted, 20000);
 }
 
-int build_live(const struct settings *s, struct metrics *metrics, struct log *log,
-               struct registry_live *out, struct error *err)
+int build_live(const struct config *c, struct authn *authn, struct registry_live *out,
+               struct error *err)
 {
+    const struct settings *s = config_settings(c);
     struct registry_live l = {
+        .authn = authn,
         .policy = {.login = s->auth.kind != AUTH_NONE,
                    .read_only = s->read_only,
                    .delete_enabled = s->delete_enabled},
@@ -150,21 +181,12 @@ int build_live(const struct settings *s, struct metrics *metrics, struct log *lo
         .catalog_page = page(s->catalog_max, 1000),
         .include_references = s->include_references,
     };
-    if (build_validator(s, &l.validator, err))
-        return -1;
-    if (build_authn(s, metrics, log, &l.authn, err)) {
-        validator_free(l.validator);
+    if (build_validator(c, &l.validator, err)) {
+        authn_unref(authn);
         return -1;
     }
     *out = l;
     return 0;
-}
-
-void build_live_discard(struct registry_live *l)
-{
-    authn_unref(l->authn);
-    validator_free(l->validator);
-    *l = (struct registry_live){0};
 }
 
 /* ---- the engine ---- */

@@ -11,18 +11,21 @@
 #include "http/server.h"
 #include "jobs/health.h"
 #include "jobs/notify.h"
-#include "main/settings.h"
+#include "main/config.h"
 #include "registry/registry.h"
 #include "tls/tls.h"
 
 /* *out is NULL without a certificate. */
 int build_tls(const struct settings *s, struct tls_context **out, struct error *err);
-/* Authenticator, validator, policy and pages. A password that was made for a new htpasswd file is
- * logged, once, as registry does. */
-int build_live(const struct settings *s, struct metrics *metrics, struct log *log,
-               struct registry_live *out, struct error *err);
-/* Ends what build_live made and nobody took. */
-void build_live_discard(struct registry_live *l);
+/* *out is NULL when nobody has to log in. At the start a missing htpasswd file is made, with a
+ * password that is logged, once, as registry does; a server that runs makes no new passwords. */
+int build_authn(const struct settings *s, bool starting, struct metrics *metrics, struct log *log,
+                struct authn **out, struct error *err);
+/* Would build_authn make another one of b than of a? */
+bool build_same_auth(const struct settings *a, const struct settings *b);
+/* Validator, policy and pages; takes authn (NULL is fine), also on failure. */
+int build_live(const struct config *c, struct authn *authn, struct registry_live *out,
+               struct error *err);
 void build_limits(const struct settings *s, struct http_limits *out);
 /* http.headers as header lines, into `out`. */
 void build_headers(const struct settings *s, struct buf *out);

@@ -194,27 +194,32 @@ static void upper(struct slice s, struct buf *out)
         buf_putc(out, (char)toupper((unsigned char)s.p[i]));
 }
 
+/* Go's name of the field that the first n bytes of a row's name stand for, where it is another. */
+static const char *field_name(const char *name, size_t n)
+{
+    for (size_t i = 1; i < ARRAY_LEN(rows); i++)
+        if (rows[i].field && strncmp(rows[i].name, name, n) == 0 && !rows[i].name[n])
+            return rows[i].field;
+    return NULL;
+}
+
 void schema_variable(const struct schema *row, struct buf *out)
 {
-    char prefix[160] = "";
-    size_t n = 0;
     buf_puts(out, "REGISTRY");
     for (struct slice rest = slice_cstr(row->name); rest.p;) {
         struct slice part = slice_cut(&rest, '.');
-        bool list = slice_ends(part, SLICE_LIT("[]"));
-        size_t end = rest.p ? (size_t)(rest.p - row->name) - 1 : strlen(row->name);
-        n = MIN(end, sizeof prefix - 1) - (list ? 2 : 0);
-        memcpy(prefix, row->name, n);
-        prefix[n] = '\0';
-        const struct schema *section = schema_find(prefix);
+        unsigned lists = 0;
+        for (; slice_ends(part, SLICE_LIT("[]")); part.n -= 2)
+            lists++;
+        const char *field = field_name(row->name, (size_t)(part.p - row->name) + part.n);
         buf_putc(out, '_');
         if (slice_is(part, "*"))
             buf_puts(out, "<KEY>");
-        else if (section && section->field)
-            buf_puts(out, section->field);
+        else if (field)
+            buf_puts(out, field);
         else
-            upper(slice_first(part, part.n - (list ? 2 : 0)), out);
-        if (list)
+            upper(part, out);
+        if (lists)
             buf_puts(out, "_<N>");
     }
 }

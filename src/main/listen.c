@@ -168,3 +168,23 @@ int app_listen(struct app *app, struct error *err)
         return -1;
     return open_debug(app, err);
 }
+
+/* ---- who can reach it ---- */
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0 || strncmp(address, "http://127.", 11) == 0 ||
+           strncmp(address, "http://[::1]:", 13) == 0 ||
+           strncmp(address, "https://127.", 12) == 0 || strncmp(address, "https://[::1]:", 14) == 0;
+}
+
+void app_warn_open(const struct app *app, const struct settings *s)
+{
+    for (unsigned i = 0; s->auth.kind == AUTH_NONE && i < app->n_addresses; i++)
+        if (!is_loopback(app->addresses[i]))
+            LOG(app->log, LOG_LEVEL_WARN,
+                "anybody who reaches this address can pull, push, overwrite and delete everything: "
+                "no login is configured (auth.htpasswd, auth.token), and it is not a loopback "
+                "address",
+                F_CSTR("address", app->addresses[i]));
+}

@@ -3,7 +3,6 @@
  * the old on any error; say what came of it in the log and in metrics. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/util.h"
 #include "main/app_int.h"
@@ -23,14 +22,6 @@ static void tls_stamps(const struct settings *s, struct stamps *out)
     stamps_add(out, s->tls.key);
     for (unsigned i = 0; i < s->tls.client_cas.n; i++)
         stamps_add(out, s->tls.client_cas.v[i]);
-}
-
-static void auth_stamps(const struct settings *s, struct stamps *out)
-{
-    *out = (struct stamps){0};
-    stamps_add(out, s->auth.path);
-    stamps_add(out, s->auth.root_cert_bundle);
-    stamps_add(out, s->auth.jwks);
 }
 
 static void say_tls(struct app *app, struct tls_context *c)
@@ -56,6 +47,7 @@ static void put_live(struct app *app, const struct registry_live *l)
 {
     struct authn *old = app->reload.authn;
     app->reload.authn = l->authn ? authn_ref(l->authn) : NULL;
+    app->reload.auth_failed = false;
     registry_set_live(app->registry, l);
     authn_unref(old);
 }
@@ -78,6 +70,8 @@ static void put_all(struct app *app, const struct settings *s, struct tls_contex
     http_server_set_headers(app->server, buf_view(&headers));
     jobs_set_purge(app->jobs, &purge);
     logs_apply(app->logs, s);
+    if (config_settings(app->config)->auth.kind != AUTH_NONE)
+        app_warn_open(app, s); /* it has been said at the start, if it was so then */
 }
 
 static void say_note(struct app *app, const struct config_note *n)
@@ -95,17 +89,75 @@ static void say_change(void *arg, const char *key, bool reloadable)
             F_CSTR("key", key));
 }
 
+void reload_say_ignored(const struct app *app, const struct authn_status *status)
+{
+    if (status->ignored)
+        LOG(app->log, LOG_LEVEL_WARN,
+            "lines of the htpasswd file are ignored, since their passwords are not hashed by "
+            "bcrypt: write them anew with `berth htpasswd`",
+            F_INT("ignored", status->ignored), F_INT("users", status->entries));
+}
+
+/* What came of a change of its files. */
+static void say_logins(struct app *app, const struct authn_status *status)
+{
+    struct reload *r = &app->reload;
+    if (status->failed) {
+        log_error(app->log, LOG_LEVEL_WARN,
+                  "the changed login files cannot be used yet: the logins in force stay",
+                  &status->problem);
+    } else {
+        LOG(app->log, LOG_LEVEL_INFO,
+            r->auth_failed ? "the login files can be used again: the logins were read again"
+                           : "the logins were read again",
+            F_INT("entries", status->entries));
+        reload_say_ignored(app, status);
+    }
+    r->auth_failed = status->failed;
+}
+
+/* The same one while its settings are the same: it knows whose password is right, and who has
+ * guessed too often. */
+static int load_authn(struct app *app, const struct settings *s, struct authn **out,
+                      struct error *err)
+{
+    struct authn *old = app->reload.authn;
+    struct authn_status status;
+    *out = NULL;
+    if (!old || !build_same_auth(config_settings(app->config), s)) {
+        if (build_authn(s, false, app->metrics, app->log, out, err))
+            return -1;
+        if (*out) {
+            authn_status(*out, &status);
+            reload_say_ignored(app, &status);
+        }
+        return 0;
+    }
+    if (authn_refresh(old, &status))
+        say_logins(app, &status);
+    if (status.failed) {
+        *err = status.problem;
+        return -1;
+    }
+    *out = authn_ref(old);
+    return 0;
+}
+
 static int load_all(struct app *app, struct config **out, struct error *err)
 {
     struct config *c = NULL;
     struct tls_context *tls = NULL;
+    struct authn *authn = NULL;
     struct registry_live live = {0};
+    struct stamps tls_files;
     if (config_load(app->source, &c, err)) {
         config_free(c);
         return -1;
     }
     const struct settings *s = config_settings(c);
-    if (build_tls(s, &tls, err) || build_live(s, app->metrics, app->log, &live, err)) {
+    tls_stamps(s, &tls_files); /* before they are read: a later change is seen as one */
+    if (build_tls(s, &tls, err) || load_authn(app, s, &authn, err) ||
+        build_live(c, authn, &live, err)) {
         tls_context_unref(tls);
         config_free(c);
         return -1;
@@ -115,8 +167,8 @@ static int load_all(struct app *app, struct config **out, struct error *err)
     for (unsigned i = 0; i < n; i++)
         say_note(app, &notes[i]);
     config_diff(app->config, c, say_change, app);
-    tls_stamps(s, &app->reload.tls_files);
-    auth_stamps(s, &app->reload.auth_files);
+    app->reload.tls_files = tls_files;
+    app->reload.tls_failed = false;
     put_all(app, s, tls, &live);
     *out = c;
     return 0;
@@ -144,7 +196,6 @@ static void reload_everything(struct app *app)
             &err);
     else
         LOG(app->log, LOG_LEVEL_INFO, "reloaded");
-    r->tls_failed = r->auth_failed = false;
     os_notify("READY=1");
 }
 
@@ -181,32 +232,11 @@ static void look_at_tls(struct app *app)
 static void look_at_auth(struct app *app)
 {
     struct reload *r = &app->reload;
-    const struct settings *s = config_settings(app->config);
-    struct registry_live live = {0};
-    struct stamps now;
-    struct error err = {0};
-    auth_stamps(s, &now);
-    if (!r->authn || (stamps_equal(&now, &r->auth_files) && !r->auth_failed))
+    struct authn_status status;
+    if (!r->authn || !authn_refresh(r->authn, &status))
         return;
-    bool repeated = r->auth_failed && stamps_equal(&now, &r->auth_files);
-    r->auth_files = now;
-    /* One that is not there for a moment is not to be made anew with another password. */
-    bool gone = *s->auth.path && access(s->auth.path, R_OK) != 0;
-    if (gone)
-        error_set(&err, ERR_NOT_FOUND, "%s cannot be read", s->auth.path);
-    if (gone || build_live(s, app->metrics, app->log, &live, &err)) {
-        if (!repeated)
-            log_error(app->log, LOG_LEVEL_WARN,
-                      "the changed login files cannot be used yet: the logins in force stay", &err);
-        if (!r->auth_failed)
-            count_result(r, false);
-        r->auth_failed = true;
-        return;
-    }
-    r->auth_failed = false;
-    put_live(app, &live);
-    count_result(r, true);
-    LOG(app->log, LOG_LEVEL_INFO, "the logins were read again");
+    count_result(r, !status.failed);
+    say_logins(app, &status);
 }
 
 static void work(struct task *t)
@@ -279,7 +309,6 @@ void reload_init(struct app *app)
     metric_set(r->last_ok, 1);
     metric_set(r->last_s, os_wall_ms() / 1000);
     tls_stamps(app->s, &r->tls_files);
-    auth_stamps(app->s, &r->auth_files);
 }
 
 void reload_start(struct app *app)

@@ -15,7 +15,7 @@ enum validate_platforms { VALIDATE_ALL, VALIDATE_NONE, VALIDATE_LIST };
 
 struct validate_config {           /* copied */
     bool disabled;                 /* validation.disabled: URLs and platforms are not looked at */
-    bool strict;                   /* validation.enabled: true, or disabled: false, was written */
+    bool strict;                   /* validation.enabled, or disabled: false, was written */
     const char *const *urls_allow; /* Go regular expressions, unanchored. Both lists empty: any
                                       layer URL is refused when strict, else none is looked at
                                       (docs/differences.md) */

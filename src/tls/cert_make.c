@@ -59,7 +59,7 @@ static bool is_dns(const char *name)
         return false;
     if (slice_starts(rest, SLICE_LIT("*."))) {
         rest = slice_from(rest, 2);
-        if (!memchr(rest.p, '.', rest.n)) /* *.org is accepted by nobody */
+        if (!strchr(name + 2, '.')) /* *.org is accepted by nobody */
             return false;
     }
     while (rest.p) {

@@ -40,8 +40,9 @@ void tls_out_drop(struct tls_conn *t)
 /* Moves what waits into a buffer of `cap` bytes. */
 static int out_move(struct tls_conn *t, size_t cap)
 {
-    char *p = cap == TLS_BUFFER ? tls_pool_take(&t->context->pool) : malloc(cap);
     size_t n = t->out_n - t->out_at;
+    CHECK(cap > 0 && cap >= n);
+    char *p = cap == TLS_BUFFER ? tls_pool_take(&t->context->pool) : malloc(cap);
     if (!p)
         return -1;
     if (n)

@@ -169,7 +169,7 @@ def test_show_asks_the_system(made):
     (("show",), 2, "one file"),
     (("show", "a", "b"), 2, "one file"),
     (("show", "--force", "a"), 2, "there is no option --force here"),
-    (("show", "/nonexistent.crt"), 1, "/nonexistent.crt: No such file"),
+    (("show", "no/such.crt"), 1, "no/such.crt: No such file"),
 ])
 def test_mistakes_say_what_to_do(tmp_path, args, status, words):
     r = cert(*args, cwd=tmp_path)

@@ -13,8 +13,6 @@ import yaml
 
 from harness import binary
 
-jsonschema = pytest.importorskip("jsonschema")
-
 # The configuration of the registry:2 image, and of registry:3.
 IMAGE_2 = """version: 0.1
 log:
@@ -92,6 +90,7 @@ def write(tmp_path):
 
 @pytest.fixture(scope="module")
 def validator():
+    jsonschema = pytest.importorskip("jsonschema")
     r = run("schema")
     assert r.returncode == 0, r.stderr
     schema = json.loads(r.stdout)
@@ -208,8 +207,7 @@ def test_the_schema_takes_good_files(validator):
     "version: 0.1\nhttp: {loops: 257}",
 ])
 def test_the_schema_refuses_bad_files(validator, text):
-    with pytest.raises(jsonschema.ValidationError):
-        validator.validate(yaml.safe_load(text))
+    assert not validator.is_valid(yaml.safe_load(text))
 
 
 def test_init_is_accepted(write):

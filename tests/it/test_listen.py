@@ -2,9 +2,11 @@
 """Several listeners at once, systemd's sockets, prefixes and URLs, and whose word counts."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import requests
@@ -206,6 +208,25 @@ def test_in_memory_leaves_nothing(tmp_path):
         assert os.path.isdir(directory)
     finally:
         b.stop()
+    assert not os.path.exists(directory)
+
+
+def test_in_memory_leaves_nothing_when_hurried(tmp_path):
+    """A second signal ends the process at once; its memory is given back all the same."""
+    file = config(tmp_path / "c.yml", "storage: inmemory")
+    b = Berth(tmp_path / "b", options={"storage.filesystem.rootdirectory": None,
+                                       "storage.delete.enabled": None}, config=file)
+    directory = b._said("data:")
+    with socket.create_connection(("127.0.0.1", b.port), 20) as s:
+        s.sendall(b"POST /v2/a/b/blobs/uploads/?digest=sha256:" + b"0" * 64 +
+                  b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 300000)
+        wait_for(lambda: any("stage" in p or "upload" in p for p, _, f in os.walk(directory) if f),
+                 what="the stage of the upload")
+        b.signal(signal.SIGTERM)
+        wait_for(lambda: any("draining" in x.get("msg", "") for x in b.records()))
+        time.sleep(0.2)
+        b.signal(signal.SIGTERM)
+        assert b.process.wait(timeout=30) == 1
     assert not os.path.exists(directory)
 
 

@@ -203,3 +203,111 @@ def test_a_password_file_that_changes(tmp_path):
         assert status("bob", "second") == 200
     finally:
         b.stop()
+
+
+def login_server(tmp_path, more="", **kw):
+    users = tmp_path / "users"
+    users.touch()
+    htpasswd(users, "ann", "right")
+    auth = f"auth:\n  htpasswd:\n    realm: r\n    path: {users}\n"
+    return Server(tmp_path, text(more=auth + more), **kw), users
+
+
+def answer(server, user, password):
+    return requests.get(server.url + "/v2/", headers=basic(user, password), timeout=20).status_code
+
+
+def test_a_reload_without_the_password_file(tmp_path):
+    """It makes no new one: that would lock out everybody who has a password."""
+    b, users = login_server(tmp_path)
+    try:
+        assert answer(b, "ann", "right") == 200
+        users.unlink()
+        b.reload(result="failed")
+        assert not users.exists()
+        assert answer(b, "ann", "right") == 200
+        assert not [x for x in b.records() if "password" in x]
+        # Nor one at another place.
+        b.reload(b.file.read_text().replace(str(users), str(tmp_path / "others")), result="failed")
+        assert not (tmp_path / "others").exists()
+        assert answer(b, "ann", "right") == 200
+    finally:
+        b.stop()
+
+
+@pytest.mark.parametrize("how", ["signal", "file"])
+def test_what_is_known_of_logins_outlives_a_reload(tmp_path, how):
+    """Nobody's password is hashed again, and nobody gets new tries."""
+    b, users = login_server(tmp_path)
+
+    def logins(result):
+        return b.metric_sum("berth_logins_total", f'result="{result}"')
+
+    try:
+        assert answer(b, "ann", "right") == 200
+        wait_for(lambda: answer(b, "eve", f"guess {logins('refused')}") == 429,
+                 what="the limit on failures")
+        verified, limited = logins("ok"), logins("limited")
+        if how == "signal":
+            b.reload()
+            b.reload(text(site="two", more=b.file.read_text()[b.file.read_text().index("auth:"):]))
+            assert requests.get(b.url + "/", timeout=20).headers["X-Site"] == "two"
+        else:
+            before = b.reloads("ok")
+            htpasswd(users, "bob", "new")
+            wait_for(lambda: b.reloads("ok") > before, what="the new file")
+        assert answer(b, "ann", "right") == 200
+        assert logins("ok") == verified
+        # A try a second comes back; a burst would be 20 at once.
+        codes = [answer(b, "eve", f"after {i}") for i in range(60)]
+        assert codes.count(429) >= 20, codes
+        assert logins("limited") > limited
+    finally:
+        b.stop()
+
+
+def test_what_is_wrong_with_the_password_file_is_said(tmp_path):
+    users = tmp_path / "users"
+    users.touch()
+    htpasswd(users, "ann", "right")
+    users.write_text(users.read_text() + "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\neve:plain\n")
+    b = Berth(tmp_path / "b", options={"auth.htpasswd.realm": "r", "auth.htpasswd.path": users})
+
+    def said(words):
+        return [x for x in b.records() if words in x.get("msg", "")]
+
+    try:
+        assert [(x["ignored"], x["users"], x["level"])
+                for x in said("lines of the htpasswd file are ignored")] == [(2, 1, "warn")]
+        kept = users.read_text()
+        users.write_text("no entry\n")
+        wait_for(lambda: said("cannot be used yet"), what="the failure")
+        assert answer(b, "ann", "right") == 200
+        assert b.metrics()["berth_login_files_stale"] == 1
+        users.write_text(kept)
+        wait_for(lambda: said("can be used again"), what="the recovery")
+        assert len(said("cannot be used yet")) == 1
+        assert len(said("lines of the htpasswd file are ignored")) == 2
+        assert b.metrics()["berth_login_files_stale"] == 0
+    finally:
+        b.stop()
+
+
+def test_a_reload_that_opens_the_registry_is_warned_of(tmp_path):
+    b, _ = login_server(tmp_path, addr="0.0.0.0:0")
+    try:
+        assert not b.said("no login is configured")
+        b.reload(text())
+        wait_for(lambda: b.said("no login is configured"), what="the warning")
+        b.reload()
+        assert len(b.said("no login is configured")) == 1
+    finally:
+        b.stop()
+
+
+def test_a_configuration_file_that_is_gone(server):
+    server.file.unlink()
+    server.reload(result="failed")
+    assert Registry(server.url).get("/v2/").headers["X-Site"] == "one"
+    server.reload(text(site="back"))
+    assert Registry(server.url).get("/v2/").headers["X-Site"] == "back"

@@ -304,6 +304,62 @@ def test_a_bad_configuration_is_named(machine):
     assert active(machine)
 
 
+def drop_in(title):
+    """A sample of docs/systemd.md by its comment."""
+    blocks = re.findall(r"```ini\n# (.*)\n((?:.*\n)*?)```", (TOP / "docs/systemd.md").read_text())
+    return next(text for comment, text in blocks if comment.startswith(title))
+
+
+@pytest.fixture
+def dropped(machine):
+    """Puts drop-ins and variables in place for one test."""
+    def put(text, variables=""):
+        machine.put("/etc/systemd/system/berth.service.d/test.conf", text)
+        machine.put("/etc/default/berth", variables)
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "berth")
+        assert active(machine), journal(machine)[-2000:]
+
+    yield put
+    machine.sh("rm -rf /etc/default/berth /etc/systemd/system/berth.service.d; "
+               "systemctl daemon-reload; systemctl reset-failed berth; systemctl restart berth")
+
+
+def test_a_low_port_by_a_capability(machine, dropped):
+    dropped(drop_in("A port below 1024"), "REGISTRY_HTTP_ADDR=127.0.0.1:81\n")
+    assert machine.fetched("http://127.0.0.1:81", "a/b", "1") == 3_000_000
+
+
+def test_fewer_addresses(machine, dropped, tmp_path):
+    text = drop_in("Only these may reach it")
+    dropped(text)
+    assert machine.fetched(URL, "a/b", "1") == 3_000_000
+    unit = tmp_path / "berth.service"
+    unit.write_text(UNIT.read_text().replace("[Service]\n", text, 1))
+    said = analyze("security", "--offline=true", "--no-pager", unit).stdout
+    level = re.search(r"Overall exposure level for berth.service: ([0-9.]+)", said).group(1)
+    assert f"systemd-analyze then says {level}" in (TOP / "docs/systemd.md").read_text()
+
+
+def test_a_directory_of_registry_2(machine, dropped):
+    """As docs/install.md says it: stopped, given to berth, named in the configuration."""
+    if machine.run("sh", "-c", "command -v docker-registry", check=False).returncode:
+        pytest.skip("docker-registry is not installed")
+    machine.put("/root/registry.yml", "version: 0.1\nstorage: {filesystem: {rootdirectory: "
+                "/var/lib/old-registry}}\nhttp: {addr: '127.0.0.1:5055'}\n")
+    machine.sh("docker-registry serve /root/registry.yml >/root/registry.log 2>&1 & echo $! >/root/pid; "
+               "for i in $(seq 100); do curl -s -o /dev/null http://127.0.0.1:5055/v2/ && break; "
+               "sleep 0.1; done")
+    machine.push("http://127.0.0.1:5055", "old/image", "1", 500_000)
+    machine.sh("kill $(cat /root/pid); cp -p /etc/berth/config.yml /root/kept; "
+               "cat /root/registry.yml >/etc/berth/config.yml; chown -R berth: /var/lib/old-registry")
+    try:
+        dropped(drop_in("Data (or an adopted").replace("/srv/registry", "/var/lib/old-registry"))
+        assert machine.fetched("http://127.0.0.1:5055", "old/image", "1") == 500_000
+    finally:
+        machine.sh("cp -p /root/kept /etc/berth/config.yml")
+
+
 def test_its_removal_stops_it(machine):
     machine.run("dpkg", "--remove", "berth")
     assert machine.run("pidof", "berth", check=False).returncode != 0

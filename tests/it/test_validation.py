@@ -73,6 +73,11 @@ def test_urls(fresh_berth, tmp_path, media_type, layer_type):
     ({"enabled": True, "disabled": True, "manifests": {"urls": {"allow": ["^nothing$"]}}}, False),
     ({"manifests": {"urls": {"deny": ["other"]}}}, True),
     ({"manifests": {"urls": {"allow": ["other"]}}}, False),
+    ({"disabled": False}, False),
+    ({"enabled": True}, False),
+    ({"enabled": True, "disabled": True}, False),
+    ({"enabled": False, "disabled": True}, True),
+    ({"manifests": {}}, True),
 ])
 def test_which_lists(fresh_berth, tmp_path, validation, allowed):
     registry = configured(fresh_berth, tmp_path, validation=validation)

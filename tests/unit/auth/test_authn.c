@@ -8,7 +8,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../os/tempdir.h"
 #include "tokens.h"
@@ -152,7 +154,7 @@ static void test_none(void **state)
     assert_int_equal(f->who.name.n, 0);
     assert_false(f->who.limited);
     assert_int_equal(authn_challenge(f->a, &f->q, NULL, f->arena).n, 0);
-    assert_false(authn_stale(f->a));
+    assert_false(authn_refresh(f->a, &(struct authn_status){0}));
     assert_int_equal(authn_kind_of(f->a), AUTHN_NONE);
 }
 
@@ -445,12 +447,12 @@ static void test_reload(void **state)
     with_users(f);
     basic(f, "alice", "secret");
     assert_int_equal(ask(f), AUTHN_OK);
-    assert_false(authn_stale(f->a));
+    assert_false(authn_refresh(f->a, &s));
     user(f, "alice", "other");
     user(f, "carol", "new");
-    assert_true(authn_stale(f->a));
-    assert_false(authn_stale(f->a)); /* told once */
-    /* Within the second nothing is looked at; then the change counts at once. */
+    /* Within the second a login does not look; then the change counts at once. */
+    basic(f, "carol", "new");
+    assert_int_equal(ask(f), AUTHN_REFUSED);
     f->q.now_s = NOW + 1;
     basic(f, "carol", "new");
     assert_int_equal(ask(f), AUTHN_OK);
@@ -462,27 +464,87 @@ static void test_reload(void **state)
     assert_int_equal(s.entries, 3);
     assert_int_equal(s.ignored, 0);
     assert_false(s.failed);
-    assert_false(authn_stale(f->a)); /* it has told of this one */
+    s = (struct authn_status){0};
+    assert_true(authn_refresh(f->a, &s)); /* it has not told of this one */
+    assert_int_equal(s.entries, 3);
+    assert_false(authn_refresh(f->a, &s));
 }
 
-/* A known password alone makes a worker look, so that who is removed is out within seconds. */
+/* A known password never waits for a worker, who may be busy with the bcrypts of others: who watches
+ * the files ends it. */
 static void test_removed_user_is_out(void **state)
 {
     struct fixture *f = *state;
+    struct authn_status s;
     with_users(f);
     basic(f, "alice", "secret");
     assert_int_equal(ask(f), AUTHN_OK);
     assert_int_equal(htpasswd_update(f->path, SLICE_LIT("alice"), SLICE_NONE, 4, false, &f->err),
                      0);
-    f->q.now_s = NOW + 1;
-    assert_int_equal(quick(f), AUTHN_OK);
-    f->q.now_s = NOW + 2;
-    assert_int_equal(quick(f), AUTHN_SLOW); /* one request asks a worker to look */
-    struct authn_question q = f->q;
-    assert_int_equal(quick(f), AUTHN_OK); /* the next ones do not wait for it */
-    f->q = q;
-    assert_int_equal(verify(f), AUTHN_REFUSED);
+    for (f->q.now_s = NOW + 1; f->q.now_s < NOW + 10; f->q.now_s++)
+        assert_int_equal(quick(f), AUTHN_OK);
+    assert_true(authn_refresh(f->a, &s));
+    assert_int_equal(s.entries, 1);
     assert_int_equal(ask(f), AUTHN_REFUSED);
+}
+
+/* What is known of those whose entry did not change is still known, and so are the failures. */
+static void test_refresh_forgets_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct authn_status s;
+    unsigned slow, limited;
+    with_users(f);
+    basic(f, "bob", "b:o:b");
+    assert_int_equal(ask(f), AUTHN_OK);
+    fail_logins(f, "eve", LIMITER_BURST + 5, &slow, &limited);
+    assert_int_equal(limited, 5);
+    user(f, "alice", "other");
+    assert_true(authn_refresh(f->a, &s));
+    assert_false(s.failed);
+    basic(f, "bob", "b:o:b");
+    assert_int_equal(quick(f), AUTHN_OK);
+    basic(f, "eve", "one more");
+    assert_int_equal(quick(f), AUTHN_REFUSED);
+    assert_int_equal(f->err.code, ERR_TOOMANYREQUESTS);
+}
+
+/* A change that could not be read is told of once, and tried again without another change: what was
+ * missing may have been a descriptor. */
+static void test_refresh_tries_again(void **state)
+{
+    struct fixture *f = *state;
+    struct authn_status s;
+    struct rlimit before, none;
+    with_users(f);
+    user(f, "carol", "new");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    bool told = authn_refresh(f->a, &s), again = authn_refresh(f->a, &(struct authn_status){0});
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(told);
+    assert_true(s.failed);
+    assert_int_equal(s.problem.sys, EMFILE);
+    assert_int_equal(s.entries, 2);
+    assert_false(again);
+    assert_true(authn_refresh(f->a, &s));
+    assert_false(s.failed);
+    assert_int_equal(s.entries, 3);
+    assert_false(authn_refresh(f->a, &s));
+}
+
+static void test_must_exist(void **state)
+{
+    struct fixture *f = *state;
+    struct authn_config c = {
+        .kind = AUTHN_HTPASSWD, .realm = "r", .path = f->path, .must_exist = true};
+    char *password = NULL;
+    (void)remove(f->path);
+    assert_int_equal(authn_new(&c, &f->a, &password, &f->err), -1);
+    assert_int_equal(f->err.sys, ENOENT);
+    assert_null(password);
+    assert_int_not_equal(access(f->path, F_OK), 0);
 }
 
 static void test_broken_file_is_not_taken(void **state)
@@ -819,7 +881,7 @@ static void test_threads(void **state)
         char password[32];
         (void)snprintf(password, sizeof password, "%u", i);
         user(f, "carol", password);
-        (void)authn_stale(f->a);
+        (void)authn_refresh(f->a, &s);
         authn_status(f->a, &s);
         assert_false(s.failed);
     }
@@ -927,6 +989,9 @@ int main(void)
         WITH_FIXTURE(test_addresses),
         WITH_FIXTURE(test_reload),
         WITH_FIXTURE(test_removed_user_is_out),
+        WITH_FIXTURE(test_refresh_forgets_nobody),
+        WITH_FIXTURE(test_refresh_tries_again),
+        WITH_FIXTURE(test_must_exist),
         WITH_FIXTURE(test_broken_file_is_not_taken),
         WITH_FIXTURE(test_ignored_are_counted),
         WITH_FIXTURE(test_missing_file_is_made),

@@ -103,7 +103,9 @@ static void test_memo_times(void **state)
     assert_int_equal(memo_get(m, &a, 160, 0, NULL), 0);
     assert_int_equal(memo_get(m, &a, 100, 0, NULL), 0); /* gone for good */
     memo_put(m, &a, 3, 100, 160, NULL);
-    assert_int_equal(memo_get(m, &a, 99, 0, NULL), 0); /* the clock went back */
+    assert_int_equal(memo_get(m, &a, 99, 60, NULL), 3); /* overtaken by whoever put it */
+    assert_int_equal(memo_get(m, &a, 159, 0, NULL), 3); /* which renews nothing */
+    assert_int_equal(memo_get(m, &a, 98, 0, NULL), 0); /* the clock went back */
     memo_put(m, &a, 3, 100, 160, NULL);
     assert_int_equal(memo_get(m, &a, 150, 60, NULL), 3); /* renewed */
     assert_int_equal(memo_get(m, &a, 209, 0, NULL), 3);
@@ -198,6 +200,10 @@ static void test_burst_and_refill(void **state)
     assert_int_equal(admitted(l, key(1), key(2), 1000, 90), 0); /* the clock went back */
     assert_int_equal(admitted(l, key(1), key(2), 1000, 91), 1);
     assert_int_equal(admitted(l, key(1), key(2), 1000, 100000), LIMITER_BURST);
+    unsigned more = 0;
+    for (unsigned i = 0; i < 50; i++) /* two callers at the turn of a second */
+        more += admitted(l, key(1), key(2), 1, 99999 + i % 2);
+    assert_int_equal(more, 0);
     limiter_free(l);
     limiter_free(NULL);
 }

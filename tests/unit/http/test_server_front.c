@@ -148,8 +148,11 @@ static void test_nobody_is_believed(void **state)
             "Forwarded: for=10.0.0.1;host=evil;proto=https\r\n");
     assert_non_null(strstr(text, "peer=127.0.0.1:"));
     assert_non_null(strstr(text, " scheme=http secure=0 host=own.example "));
+    expect_who(fd, "/who", "Connection: close\r\n", "peer=127.0.0.1:");
+    assert_true(closed_by_peer(fd));
     close(fd);
     char *log = fixture_log(&f);
+    assert_non_null(strstr(log, "\"peer\":\"127.0.0.1:"));
     assert_null(strstr(log, "socket_peer"));
     free(log);
 }
@@ -224,12 +227,14 @@ static void test_proxy_headers(void **state)
     }
     size_t sent = (strlen(text) - 1) / 3 * 3;
     char rest[256];
-    (void)snprintf(rest, sizeof rest, "%sGET /who HTTP/1.1\r\nHost: a\r\n\r\n", text + sent);
+    (void)snprintf(rest, sizeof rest, "%sGET /who HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                   text + sent);
     send_text(fd, rest);
     struct reply r;
     receive(fd, &r, false);
     assert_non_null(strstr(r.body, "peer=[2001:db8::7]:4711 "));
     reply_free(&r);
+    assert_true(closed_by_peer(fd)); /* after its line is written */
     close(fd);
     assert_int_equal(counted("proxy_header"), 0);
     char *log = fixture_log(&f);

@@ -88,7 +88,8 @@ static void test_combined(void **state)
     expect_match(log, "^127\\.0\\.0\\.1 - - " WHEN " \"- - HTTP/1\\.[01]\" 400 ");
     log_set_format(f.log, LOG_FORMAT_JSON); /* a reload */
     fd = client(&f);
-    get(fd, "/v2/echo/4?token=secret", "");
+    get(fd, "/v2/echo/4?token=secret", "Connection: close\r\n");
+    assert_true(closed_by_peer(fd)); /* after its line is written */
     close(fd);
     CLEANUP_FREE char *after = fixture_log(&f);
     assert_non_null(strstr(after, "\"path\":\"/v2/echo/4\""));

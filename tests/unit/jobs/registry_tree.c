@@ -266,6 +266,10 @@ static void on_finding(void *arg, const struct import_finding *f)
     struct tree *t = arg;
     if (t->cancel_at && strcmp(t->cancel_at, f->kind) == 0)
         atomic_store(&t->cancel, true);
+    if (t->hook_at && strcmp(t->hook_at, f->kind) == 0) {
+        t->hook_at = NULL;
+        t->hook(t);
+    }
     if (t->n_found++ >= TREE_FINDINGS)
         return;
     struct tree_found *to = &t->found[t->n_found - 1];

@@ -31,6 +31,8 @@ struct tree {
     unsigned n_progress;
     atomic_bool cancel;
     const char *cancel_at; /* kind of a finding */
+    const char *hook_at;   /* kind of a finding: then hook(t), once */
+    void (*hook)(struct tree *t);
 };
 
 int tree_setup(void **state);

@@ -293,14 +293,14 @@ static void test_inline_bytes(void **state)
     struct tree *t = *state;
     struct import_result r = {0};
     struct error err = {0};
-    for (unsigned i = 0; i < 150; i++) {
+    for (unsigned i = 0; i < 300; i++) {
         struct digest d = tree_content(t, META_INLINE_MAX - i % 2, i + 1);
         tree_layer(t, "big", &d);
     }
     struct digest over = tree_content(t, META_INLINE_MAX + 1, 1);
     tree_layer(t, "big", &over);
     assert_int_equal(tree_run(t, IMPORT_VERIFY_SIZE, false, 1, &r, &err), 0);
-    assert_int_equal(r.blobs_inline, 150);
+    assert_int_equal(r.blobs_inline, 300);
     assert_int_equal(r.blobs_linked, 1);
     assert_true(is_linked(t, &over));
 }

@@ -50,7 +50,7 @@ static void test_links(void **state)
 {
     struct tree *t = *state;
     struct digest d[12];
-    char text[300];
+    char text[1024];
     struct digest good = tree_image(t, "app", "ok", 1);
     for (unsigned i = 0; i < ARRAY_LEN(d); i++) {
         d[i] = tree_content(t, 10 + i, i + 500);
@@ -168,7 +168,7 @@ static void test_tags(void **state)
     /* Registry 2.1 linked manifests as blobs. */
     struct digest config = tree_content(t, 100, 1);
     old = tree_manifest(t, "app", image_text(NULL, &config, 100, NULL, NULL, 0), "old", NULL);
-    char path[256];
+    char path[1024];
     (void)snprintf(path, sizeof path, "repositories/app/_manifests/revisions/sha256/%s",
                    old.text + 7);
     tree_rm(t, path);
@@ -292,7 +292,7 @@ static void test_sparse(void **state)
     struct digest list[3];
     uint64_t sizes[3];
     for (unsigned i = 0; i < 3; i++) {
-        char path[512];
+        char path[1024];
         struct stat st;
         list[i] = tree_image(t, "m", "i", i + 1);
         (void)snprintf(path, sizeof path, "%s/%s", t->v2, blob_file(&list[i]));
@@ -304,7 +304,7 @@ static void test_sparse(void **state)
     struct digest none = tree_manifest(t, "m", index_text(MT_OCI_INDEX, list, sizes, 1), "n", NULL);
     struct digest above =
         tree_manifest(t, "m", index_text(MT_OCI_INDEX, &none, (uint64_t[]){1}, 1), "a", NULL);
-    char path[256];
+    char path[1024];
     (void)snprintf(path, sizeof path, "repositories/m/_manifests/revisions/sha256/%s/link",
                    list[0].text + 7);
     tree_rm(t, path);
@@ -402,7 +402,7 @@ static void test_files(void **state)
 {
     struct tree *t = *state;
     struct digest d[4];
-    char path[512];
+    char path[1024];
     for (unsigned i = 0; i < 4; i++) {
         d[i] = tree_content(t, i == 3 ? 10 : LARGE, i + 1);
         tree_layer(t, "f", &d[i]);
@@ -429,7 +429,7 @@ static void test_permission(void **state)
 {
     struct tree *t = *state;
     int status = 0;
-    char path[512];
+    char path[1024];
     if (geteuid() != 0)
         skip();
     struct digest d = tree_image(t, "app", "x", 1);
@@ -438,6 +438,7 @@ static void test_permission(void **state)
                                   layer_link("app", &d)};
     tree_layer(t, "app", &d);
     assert_int_equal(chmod(t->base, 0755), 0);
+    tree_close(t); /* a fork takes no threads along */
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         (void)snprintf(path, sizeof path, "%s/%s", t->v2, places[i]);
         assert_int_equal(chmod(path, 0), 0);
@@ -497,14 +498,167 @@ static void test_cancel(void **state)
     assert_int_equal(r.manifests, 1);
 }
 
+/* --- a registry that is not stopped --- */
+
+/* The blobs of the test: sizes are known when the first finding of phase 2 comes. */
+static struct digest changing[6];
+
+static void change(struct tree *t)
+{
+    char path[1024];
+    tree_file(t, blob_file(&changing[0]), "other", 5); /* small, and of another size */
+    tree_file(t, blob_file(&changing[1]), "other", 5); /* large */
+    tree_rm(t, blob_file(&changing[2]));
+    (void)snprintf(path, sizeof path, "%s/%s", t->v2, blob_file(&changing[3]));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/%s", t->v2, blob_file(&changing[4]));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    tree_rm(t, blob_file(&changing[5]));
+    make_link(t, blob_file(&changing[5]), "/etc/passwd");
+}
+
+static void test_changing(void **state)
+{
+    struct tree *t = *state;
+    struct digest image = tree_image(t, "app", "x", 1);
+    for (unsigned i = 0; i < ARRAY_LEN(changing); i++) {
+        changing[i] = tree_content(t, i == 0 ? 50 : LARGE, i + 50);
+        tree_layer(t, "app", &changing[i]);
+    }
+    tree_manifest(t, "app", image_text(NULL, &changing[0], 1, NULL, NULL, 0), NULL);
+    t->hook_at = "bad-size";
+    t->hook = change;
+    struct import_result r = tree_import(t);
+    expect(t, "unreadable", changing[0].text + 7, "changed meanwhile");
+    expect(t, "unreadable", changing[1].text + 7, "changed meanwhile");
+    expect(t, "broken-link", changing[2].text + 7, "removed meanwhile");
+    expect(t, "unreadable", changing[3].text + 7, "not a regular file");
+    expect(t, "unreadable", changing[4].text + 7, "not a regular file");
+    expect(t, "unreadable", changing[5].text + 7, "not a regular file");
+    assert_int_equal(r.findings, 8); /* the size, and the manifest that lacks its config */
+    assert_string_equal(tag_of(t, "app", "x"), image.text);
+    for (unsigned i = 0; i < ARRAY_LEN(changing); i++)
+        assert_false(has_blob(t, "app", &changing[i]));
+}
+
+/* --- a database that does not agree --- */
+
+/* What the callbacks below stand in for. */
+static const struct meta_ops *real;
+static struct digest refused;
+
+static int refusing_repo(struct meta *m, const struct meta_import_repo *in, struct arena *a,
+                         struct error *err)
+{
+    for (unsigned i = 0; i < in->n_manifests; i++)
+        if (digest_eq(&in->manifests[i].digest, &refused))
+            return error_set(err, ERR_MANIFEST_BLOB_UNKNOWN, "not here");
+    return real->import_repo(m, in, a, err);
+}
+
+static int broken_repo(struct meta *m, const struct meta_import_repo *in, struct arena *a,
+                       struct error *err)
+{
+    if (in->n_manifests == 1)
+        return error_set(err, ERR_UNKNOWN, "the disk is gone");
+    return in->n_manifests ? error_set(err, ERR_MANIFEST_BLOB_UNKNOWN, "not here")
+                           : real->import_repo(m, in, a, err);
+}
+
+static int broken_links(struct meta *m, const struct meta_import_repo *in, struct arena *a,
+                        struct error *err)
+{
+    (void)m, (void)a;
+    return error_set(err, in->n_manifests ? ERR_MANIFEST_BLOB_UNKNOWN : ERR_UNKNOWN, "gone");
+}
+
+static int broken_get(struct meta *m, struct slice repo, const struct reference *ref,
+                      bool want_bytes, struct meta_manifest *out, struct error *err)
+{
+    (void)m, (void)repo, (void)ref, (void)want_bytes, (void)out;
+    return error_set(err, ERR_UNKNOWN, "the disk is gone");
+}
+
+static int broken_blob(struct meta *m, struct slice repo, const struct digest *d, bool want_bytes,
+                       struct meta_blob *out, struct error *err)
+{
+    (void)m, (void)repo, (void)d, (void)want_bytes, (void)out;
+    return error_set(err, ERR_UNKNOWN, "the disk is gone");
+}
+
+static int broken_resolve(struct meta *m, const struct digest *d, int64_t epoch, bool exists,
+                          struct error *err)
+{
+    (void)m, (void)d, (void)epoch, (void)exists;
+    return error_set(err, ERR_UNKNOWN, "the disk is gone");
+}
+
+static void test_database(void **state)
+{
+    struct tree *t = *state;
+    struct import_result r = {0};
+    struct error err = {0};
+    struct digest list[3];
+    const uint64_t sizes[3] = {1, 2, 3};
+    for (unsigned i = 0; i < 3; i++)
+        list[i] = tree_image(t, "app", i ? "two" : "one", i + 1);
+    struct digest index = tree_manifest(t, "app", index_text(NULL, list, sizes, 3), "ix", NULL);
+    struct digest bad = tree_content(t, LARGE, 90);
+    struct meta_ops ops = *t->meta->ops;
+    real = t->meta->ops;
+    t->meta->ops = &ops;
+    /* One of several is refused: the others are put, and what needs it does without. */
+    refused = list[1];
+    ops.import_repo = refusing_repo;
+    r = tree_import(t);
+    expect(t, "missing-blob", refused.text + 7, "not here");
+    expect(t, "missing-child", index.text + 7, refused.text);
+    assert_int_equal(r.manifests, 3);
+    assert_string_equal(tag_of(t, "app", "ix"), index.text);
+    assert_false(has_manifest(t, "app", &refused));
+    /* Errors of other kinds end it. */
+    tree_reset(t);
+    t->meta->ops = &ops;
+    for (int i = 0; i < 6; i++) {
+        ops = *real;
+        if (i == 0)
+            ops.import_repo = broken_repo;
+        else if (i == 1)
+            ops.import_repo = broken_links;
+        else if (i < 4)
+            ops.manifest_get = broken_get;
+        else if (i == 4)
+            ops.blob_get = broken_blob;
+        else
+            ops.blob_resolve = broken_resolve;
+        if (i == 3) { /* without a tag */
+            tree_rm(t, "repositories/app/_manifests/tags");
+        } else if (i == 4) {
+            tree_layer(t, "app", &bad);
+            tree_manifest(t, "app", image_text(NULL, &bad, 5, NULL, NULL, 0), NULL);
+            tree_text(t, blob_file(&bad), "other");
+        } else if (i == 5) {
+            char *p = xcalloc(1, LARGE);
+            tree_file(t, blob_file(&bad), p, LARGE);
+            free(p);
+        }
+        assert_int_equal(tree_run(t, IMPORT_VERIFY_SIZE, false, 1, &r, &err), -1);
+        assert_non_null(strstr(err.message, "gone"));
+    }
+    t->meta->ops = real;
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, tree_setup, tree_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_links),   TEST(test_names),  TEST(test_tags),       TEST(test_manifests),
-        TEST(test_missing), TEST(test_sparse), TEST(test_content),    TEST(test_conflict),
-        TEST(test_files),   TEST(test_cancel), TEST(test_permission),
+        TEST(test_links),    TEST(test_names),  TEST(test_tags),       TEST(test_manifests),
+        TEST(test_missing),  TEST(test_sparse), TEST(test_content),    TEST(test_conflict),
+        TEST(test_files),    TEST(test_cancel), TEST(test_permission), TEST(test_changing),
+        TEST(test_database),
     };
     return cmocka_run_group_tests_name("import_bad", tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@ void meta_conformance_add(struct meta_suite *s)
     meta_conformance_manifests(s);
     meta_conformance_lists(s);
     meta_conformance_events(s);
+    meta_conformance_imports(s);
     meta_conformance_model(s);
     meta_conformance_threads(s);
 }

@@ -25,6 +25,7 @@ void meta_conformance_blobs(struct meta_suite *s);
 void meta_conformance_manifests(struct meta_suite *s);
 void meta_conformance_lists(struct meta_suite *s);
 void meta_conformance_events(struct meta_suite *s);
+void meta_conformance_imports(struct meta_suite *s);
 void meta_conformance_model(struct meta_suite *s);
 void meta_conformance_threads(struct meta_suite *s);
 

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A large pull over TLS beside nginx, in one run (bench/tls). Measured on the optimised build. The
+goal is nginx's throughput; a tenth below it is noise of this machine."""
+
+import subprocess
+import sys
+
+from clients import require
+from harness import TOP, binary
+
+
+def test_a_large_pull_is_as_fast_as_nginx():
+    require("nginx", "curl", "taskset")
+    r = subprocess.run([sys.executable, TOP / "bench/tls", "--berth", binary("release"), "--megabytes",
+                        "200", "--rounds", "4", "--least", "0.9"],
+                       capture_output=True, text=True, timeout=300, check=False)
+    print("\n" + r.stdout)
+    assert r.returncode == 0, r.stdout + r.stderr
