@@ -105,13 +105,24 @@ static int from_config(const char *file, struct target *t, struct error *err)
     return failed;
 }
 
+/* Of connecting too. */
+static void limit_time(int fd)
+{
+    const struct timeval limit = {.tv_sec = TIMEOUT_SECONDS};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
 static int dial_unix(const struct target *t)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     if (copy(to.sun_path, sizeof to.sun_path, slice_cstr(t->host)))
         return -1;
     CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof to))
+    if (fd < 0)
+        return -1;
+    limit_time(fd);
+    if (connect(fd, (const struct sockaddr *)&to, sizeof to))
         return -1;
     int made = fd;
     fd = -1;
@@ -120,12 +131,10 @@ static int dial_unix(const struct target *t)
 
 static int dial_one(const struct addrinfo *a)
 {
-    const struct timeval limit = {.tv_sec = TIMEOUT_SECONDS};
     CLEANUP_CLOSE int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
     if (fd < 0)
         return -1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    limit_time(fd);
     if (connect(fd, a->ai_addr, a->ai_addrlen))
         return -1;
     int made = fd;

@@ -55,10 +55,34 @@ static void timestamp(struct json_writer *w, int64_t ms)
 
 /* --- references --- */
 
+static bool is_shallow(const struct json_value *v, unsigned levels);
+
+static int look_deeper(void *arg, const char *key, const struct json_value *v)
+{
+    (void)key;
+    return !is_shallow(v, *(const unsigned *)arg);
+}
+
+/* At most so many arrays and objects inside each other. */
+static bool is_shallow(const struct json_value *v, unsigned levels)
+{
+    enum json_kind_of kind = jv_kind(v);
+    if (kind != JSON_ARRAY_ && kind != JSON_OBJECT_)
+        return true;
+    if (levels-- == 0)
+        return false;
+    bool shallow = kind == JSON_ARRAY_ || jv_each(v, look_deeper, &levels) == 0;
+    for (size_t i = 0; shallow && kind == JSON_ARRAY_ && i < jv_count(v); i++)
+        shallow = is_shallow(jv_at(v, i), levels);
+    return shallow;
+}
+
+/* What is deeper than registry's own structs (platform's "os.features") is not part of any: a
+ * client may have sent it so that no endpoint could read the event, and all that follow it wait. */
 static void value(struct json_writer *w, const struct json_value *descriptor, const char *key)
 {
     const struct json_value *v = jv_get(descriptor, key);
-    if (!v)
+    if (!v || !is_shallow(v, 2))
         return;
     jw_key(w, key);
     (void)jv_dump(v, w->out);

@@ -49,7 +49,8 @@ int app_adopt(struct app *app, struct error *err)
 {
     struct adoption a = {.app = app, .said_ms = os_mono_ms()};
     struct import_result r = {0};
-    if (!app->s->adopt || !import_detect(app->directory) || import_adopted(app->directory, app->directory))
+    if (!app->s->adopt || !import_detect(app->directory) ||
+        import_adopted(app->directory, app->directory))
         return 0;
     LOG(app->log, LOG_LEVEL_INFO,
         "the data directory has the data of registry in it: taking it over (the original is not "

@@ -20,6 +20,7 @@ enum {
     FDS_OTHER = 64,     /* listeners, loops, the databases' writer, standard streams, ... */
     DEBUG_CONNECTIONS = 64,
     QUEUE_PER_THREAD = 64,
+    JOBS_THREADS = 5, /* recovery, purge and probe may each hang; a reload, and metrics */
     HEADERS_MAX = 64 * 1024,
     PROBE_MS = 2000,
     SAME_SIGNAL_MS = 100,
@@ -63,7 +64,7 @@ static int make_pools(struct app *app, struct error *err)
                    make_pool(app, POOL_AUTH, "auth", cpus(), err) ||
                    pool_new_nice("slow", slow, slow * QUEUE_PER_THREAD, &app->pools[POOL_SLOW],
                                  err) ||
-                   make_pool(app, POOL_JOBS, "jobs", 2, err)
+                   make_pool(app, POOL_JOBS, "jobs", JOBS_THREADS, err)
                ? -1
                : 0;
 }

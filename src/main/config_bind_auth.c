@@ -17,13 +17,16 @@ static const char *const kinds[] = {
 static void two_kinds(struct config *c, const struct member *first, const struct member *second)
 {
     CLEANUP_BUF struct buf where;
+    struct slice one = slice_first(text_shown(slice_cstr(first->key)), 40);
+    struct slice other = slice_first(text_shown(slice_cstr(second->key)), 40);
     buf_init(&where, 8192);
     origin_print(&first->origin, &where);
     bool variable = first->origin.kind == FROM_FILE && second->origin.kind == FROM_VARIABLE;
     note_add(c, CONFIG_ERROR, &second->origin, "auth",
-             "two kinds of login, %.40s (%s) and %.40s: there has to be one%s%.40s%s", first->key,
-             where.p ? where.p : "", second->key, variable ? "; set REGISTRY_AUTH=" : "",
-             variable ? second->key : "", variable ? " too, which drops what the file says" : "");
+             "two kinds of login, %.*s (%s) and %.*s: there has to be one%s%.*s%s", SLICE_ARG(one),
+             where.p ? where.p : "", SLICE_ARG(other), variable ? "; set REGISTRY_AUTH=" : "",
+             SLICE_ARG(variable ? other : SLICE_LIT("")),
+             variable ? " too, which drops what the file says" : "");
 }
 
 /* The section in force: the one that is given, other than none. */
@@ -43,7 +46,8 @@ static const struct member *chosen(struct config *c)
     }
     if (none && found)
         note_add(c, CONFIG_WARNING, &none->origin, "auth.none",
-                 "ignored: %.40s is given too, and counts", found->key);
+                 "ignored: %.*s is given too, and counts",
+                 SLICE_ARG(slice_first(text_shown(slice_cstr(found->key)), 40)));
     return found;
 }
 

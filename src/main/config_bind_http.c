@@ -68,8 +68,8 @@ static void check_address(struct config *c, const char *address, const char *key
 {
     const char *why;
     if (address_check(slice_cstr(address), &why))
-        note_add(c, CONFIG_ERROR, origin, key, "\"%.120s\" is no address to listen on: %s", address,
-                 why);
+        note_add(c, CONFIG_ERROR, origin, key, "\"%.*s\" is no address to listen on: %s",
+                 SLICE_ARG(slice_first(text_shown(slice_cstr(address)), 120)), why);
 }
 
 static void bind_address(struct config *c)
@@ -103,10 +103,13 @@ static void bind_host(struct config *c)
     if (url_check(slice_cstr(s->http_host), &why)) {
         struct origin o = bind_origin(c, "http.host");
         note_add(c, CONFIG_ERROR, &o, "http.host",
-                 "\"%.120s\" is no absolute URL such as https://registry.example.com: %s",
-                 s->http_host, why);
+                 "\"%.*s\" is no absolute URL such as https://registry.example.com: %s",
+                 SLICE_ARG(slice_first(text_shown(slice_cstr(s->http_host)), 120)), why);
         return;
     }
+    if (strchr(s->http_host, '@'))
+        fail(c, "http.host",
+             "this URL may not have a user or a password (@): it is sent to every client");
     if (strpbrk(s->http_host, "?#"))
         fail(c, "http.host", "this URL may not have a query or a fragment (? or #)");
     while (n && s->http_host[n - 1] == '/')

@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "main/config_int.h"
+#include "remote/client.h"
 
 #include "base/banned.h"
 
@@ -57,6 +58,15 @@ static void check_actions(struct config *c, const struct endpoint_settings *e,
     }
 }
 
+/* Can this be asked? Neither this nor any message has the URL: a password may stand in it. */
+static bool remote_url(const char *url, const char **why)
+{
+    if (url_check(slice_cstr(url), why))
+        return false;
+    *why = "there is no valid host or port in this URL";
+    return client_url_valid(url);
+}
+
 static void bind_endpoint(struct config *c, const struct node *n, const struct origin *o,
                           const char *key)
 {
@@ -75,9 +85,9 @@ static void bind_endpoint(struct config *c, const struct node *n, const struct o
     name_endpoint(c, e, o, key);
     check_actions(c, e, o, key);
     bind_check_headers(c, &e->headers, key, *o);
-    if (!e->disabled && url_check(slice_cstr(e->url), &why))
-        note_add(c, CONFIG_ERROR, o, key, "the url \"%.120s\" cannot be posted to: %s", e->url,
-                 why);
+    if (!e->disabled && !remote_url(e->url, &why))
+        note_add(c, CONFIG_ERROR, o, key, "the url cannot be posted to: %s",
+                 *e->url ? why : "it is missing");
 }
 
 void bind_notifications(struct config *c)
@@ -101,6 +111,23 @@ void bind_notifications(struct config *c)
 
 /* ---- health ---- */
 
+/* NULL, or why this cannot be checked. */
+static const char *target_problem(enum check_kind kind, const char *target)
+{
+    static const char no_socket[] = "a TCP check has host:port, [v6]:port or :port";
+    struct slice t = slice_cstr(target);
+    const char *why;
+    if (kind != CHECK_STORAGE && !t.n)
+        return "it is missing";
+    if (kind == CHECK_HTTP && !remote_url(target, &why))
+        return why;
+    if (kind == CHECK_TCP && slice_starts(t, SLICE_LIT("unix:")))
+        return no_socket;
+    if (kind == CHECK_TCP && address_check(t, &why))
+        return memchr(t.p, ':', t.n) ? why : no_socket;
+    return NULL;
+}
+
 static void bind_check(struct config *c, const char *row, const struct node *n,
                        enum check_kind kind, const struct origin *o)
 {
@@ -108,7 +135,6 @@ static void bind_check(struct config *c, const char *row, const struct node *n,
     struct check_settings *k = &s->checks[s->n_checks++];
     struct value v;
     char name[64];
-    const char *why = "";
     k->target = bind_copy(c, "");
     bind_fields(c, schema_find(row), n, k);
     k->kind = kind;
@@ -121,13 +147,13 @@ static void bind_check(struct config *c, const char *row, const struct node *n,
     if (kind == CHECK_HTTP && !k->status_code)
         k->status_code = 200;
     bind_check_headers(c, &k->headers, row, *o);
-    bool bad = (kind == CHECK_FILE && !*k->target) ||
-               (kind == CHECK_HTTP && url_check(slice_cstr(k->target), &why)) ||
-               (kind == CHECK_TCP && (address_check(slice_cstr(k->target), &why) ||
-                                      slice_starts(slice_cstr(k->target), SLICE_LIT("unix:"))));
-    if (bad)
-        note_add(c, CONFIG_ERROR, o, row, "\"%.120s\" cannot be checked%s%s", k->target,
-                 *why ? ": " : "", why);
+    const char *why = target_problem(kind, k->target);
+    if (why)
+        note_add(c, CONFIG_ERROR, o, row, "the %s cannot be checked: %s",
+                 kind == CHECK_FILE   ? "file"
+                 : kind == CHECK_HTTP ? "uri"
+                                      : "addr",
+                 why);
 }
 
 void bind_health(struct config *c)
@@ -196,13 +222,16 @@ static void bind_platforms(struct config *c)
 void bind_rules(struct config *c)
 {
     struct settings *s = &c->settings;
-    struct value enabled;
+    struct value enabled, disabled;
     s->catalog_max = page(c, "catalog.maxentries", 1000);
     s->tags_max = page(c, "tags.maxtags", 10000);
     bind_platforms(c);
     /* As registry: enabled, the older switch, wins when it is true. */
-    if (bind_value(c, "validation.enabled", NULL, "validation.enabled", &enabled) && enabled.yes)
+    bool asked = bind_value(c, "validation.enabled", NULL, "validation.enabled", &enabled);
+    bool denied = bind_value(c, "validation.disabled", NULL, "validation.disabled", &disabled);
+    if (asked && enabled.yes)
         s->validation_disabled = false;
+    s->validation_strict = (asked && enabled.yes) || (denied && !disabled.yes);
     struct origin o = bind_origin(c, "policy.repository.classes");
     for (unsigned i = 0; i < s->classes.n; i++)
         if (!slice_is(slice_cstr(s->classes.v[i]), "image") &&

@@ -19,17 +19,19 @@ static bool is_sibling(const char *key)
 static void two_drivers(struct config *c, const struct member *first, const struct member *second)
 {
     CLEANUP_BUF struct buf where;
+    struct slice one = slice_first(text_shown(slice_cstr(first->key)), 40);
+    struct slice other = slice_first(text_shown(slice_cstr(second->key)), 40);
     buf_init(&where, 8192);
     origin_print(&first->origin, &where);
     if (first->origin.kind == FROM_FILE && second->origin.kind == FROM_VARIABLE)
         note_add(c, CONFIG_ERROR, &second->origin, "storage",
-                 "the driver is %.40s (%s), and this variable names another, %.40s: set "
-                 "REGISTRY_STORAGE=%.40s too, which drops what the file says",
-                 first->key, where.p, second->key, second->key);
+                 "the driver is %.*s (%s), and this variable names another, %.*s: set "
+                 "REGISTRY_STORAGE=%.*s too, which drops what the file says",
+                 SLICE_ARG(one), where.p, SLICE_ARG(other), SLICE_ARG(other));
     else
         note_add(c, CONFIG_ERROR, &second->origin, "storage",
-                 "two drivers, %.40s (%s) and %.40s: there has to be one", first->key,
-                 where.p ? where.p : "", second->key);
+                 "two drivers, %.*s (%s) and %.*s: there has to be one", SLICE_ARG(one),
+                 where.p ? where.p : "", SLICE_ARG(other));
 }
 
 static void bind_driver(struct config *c)
@@ -73,8 +75,21 @@ static void check_purging(struct config *c)
         note_add(c, CONFIG_WARNING, &o, section, "not given, and taken by default: %s", missing.p);
 }
 
+/* A switch without a value is off in registry; that of deletes is not on here either. */
+static void check_delete(struct config *c)
+{
+    static const char key[] = "storage.delete.enabled";
+    const struct node *n = node_find(c->root, key);
+    if (!n || n->kind != NODE_NULL)
+        return;
+    struct origin o = bind_origin(c, key);
+    note_add(c, CONFIG_WARNING, &o, key, "has no value; taken as false, as in registry");
+    c->settings.delete_enabled = false;
+}
+
 void bind_storage(struct config *c)
 {
     bind_driver(c);
+    check_delete(c);
     check_purging(c);
 }

@@ -93,8 +93,10 @@ static void unknown_key(struct walk *w, const struct schema *parent, const char 
     const char *ask = s.best.n ? "; did you mean \"" : "";
     const char *end = s.best.n ? "\"?" : "";
     if (parent->flags & F_CLOSED)
-        note_add(w->c, CONFIG_ERROR, origin, path_of(w), "berth knows no %s \"%.60s\"%s%.*s%s",
-                 auth ? "kind of login" : "storage driver", key, ask, SLICE_ARG(s.best), end);
+        note_add(w->c, CONFIG_ERROR, origin, path_of(w), "berth knows no %s \"%.*s\"%s%.*s%s",
+                 auth ? "kind of login" : "storage driver",
+                 SLICE_ARG(slice_first(text_shown(slice_cstr(key)), 60)), ask, SLICE_ARG(s.best),
+                 end);
     else
         note_unknown(w->c, origin, path_of(w),
                      "berth does not know this key; it is ignored%s%.*s%s", ask, SLICE_ARG(s.best),
@@ -107,7 +109,8 @@ static void look_map(struct walk *w, const struct schema *row, const struct node
     for (unsigned i = 0; i < n->n; i++) {
         const struct member *m = &n->v[i];
         const struct schema *child = schema_child(row, slice_cstr(m->key));
-        buf_printf(&w->path, "%s%.80s", length ? "." : "", m->key);
+        struct slice shown = slice_first(text_shown(slice_cstr(m->key)), 80);
+        buf_printf(&w->path, "%s%.*s", length ? "." : "", SLICE_ARG(shown));
         if (child)
             look(w, child, m->node, &m->origin, quiet);
         else
@@ -122,7 +125,7 @@ static void look_list(struct walk *w, const struct schema *row, const struct nod
     size_t length = w->path.n;
     for (unsigned i = 0; element && i < n->n; i++) {
         buf_printf(&w->path, "[%u]", i);
-        if (n->v[i].node->kind == NODE_NULL && element->kind == K_STRING && !quiet)
+        if (n->v[i].node->kind == NODE_NULL && element->kind != K_ANY && !quiet)
             note_add(w->c, CONFIG_ERROR, &n->v[i].origin, path_of(w), "this element is empty");
         look(w, element, n->v[i].node, &n->v[i].origin, quiet);
         pop(w, length);

@@ -168,6 +168,11 @@ static void put(struct config *c, const struct path *p, unsigned n, struct node 
             key = slice_cstr(schema_key(child));
         else if (kind != K_STRUCT && there)
             key = slice_cstr(there->key);
+        if (last && value->kind == NODE_NULL && there && there->node->kind != NODE_NULL)
+            note_add(c, CONFIG_WARNING, &origin, at.row->name,
+                     "this variable is empty: the %s that is given elsewhere is dropped, as in "
+                     "registry",
+                     there->key);
         if (!child && kind == K_PARAMS)
             child = &anything;
         if (!child) {

@@ -119,7 +119,9 @@ enum {
     F_HIDDEN = 32,  /* another spelling of something: not in a dump, nor in the commented file */
     F_OURS = 64,    /* not registry's */
     F_U32 = 128,    /* bound to an unsigned, not to a uint64_t */
-    F_STATED = 256  /* ignored, and worth a warning also when it is false or 0 */
+    F_STATED = 256, /* ignored, and worth a warning also when it is false or 0 */
+    F_UNIT = 512,   /* a duration that is not typed in registry: a bare integer is an error */
+    F_QUERY = 1024  /* a URL whose query may be a secret */
 };
 
 struct schema {
@@ -181,6 +183,12 @@ int address_check(struct slice address, const char **why);
 /* An absolute http or https URL with a host. */
 int url_check(struct slice url, const char **why);
 bool text_printable(struct slice s); /* no control characters */
+/* A text of somebody's as a message may have it: what has an @ in it, where no key, choice, number
+ * or address has one, is a URL or a login in the wrong place, and is not shown at all. */
+struct slice text_shown(struct slice text);
+/* A text as a dump may have it: without what is before the @ of a URL, and without its query when
+ * that may be a secret. What it becomes is a URL again. */
+void url_print(struct slice text, bool query, struct buf *out);
 
 /* ---- did you mean ---- */
 

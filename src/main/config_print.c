@@ -9,6 +9,8 @@
 
 #include "base/banned.h"
 
+static const size_t VALIDATION_DISABLED = 1 + offsetof(struct settings, validation_disabled);
+
 /* Can it stand without quotes, also between brackets? */
 static bool plain_syntax(struct slice s)
 {
@@ -55,11 +57,25 @@ void yaml_quote(struct buf *out, struct slice text)
         (void)jw_quote(out, text); /* a JSON string is a YAML one */
 }
 
+static void print_string(const struct schema *row, struct slice text, struct buf *out)
+{
+    CLEANUP_BUF struct buf shown;
+    buf_init(&shown, CONFIG_BYTES_MAX + 64);
+    url_print(text, row->flags & F_QUERY, &shown);
+    yaml_quote(out, buf_view(&shown));
+}
+
 static void print_scalar(const struct schema *row, const struct node *n, bool mask, struct buf *out)
 {
     bool text = row->kind == K_STRING || n->quoted;
+    struct value v;
+    char why[400];
     if (mask && (row->flags & F_SECRET) && n->text.n)
         buf_puts(out, "\"******\"");
+    else if (mask && row->kind == K_STRING)
+        print_string(row, n->text, out);
+    else if (row->kind == K_BOOL && !value_read(row, n, &v, why, sizeof why) && !v.empty)
+        buf_puts(out, v.yes ? "true" : "false"); /* y and on are text in YAML 1.2 */
     else if (!text && plain_syntax(n->text))
         buf_slice(out, n->text);
     else
@@ -68,7 +84,6 @@ static void print_scalar(const struct schema *row, const struct node *n, bool ma
 
 void node_print(const struct schema *row, const struct node *n, bool mask, struct buf *out)
 {
-    static const struct schema anything = {.name = "", .kind = K_ANY};
     if (n->kind == NODE_NULL) {
         buf_puts(out, "null");
         return;
@@ -78,16 +93,20 @@ void node_print(const struct schema *row, const struct node *n, bool mask, struc
         return;
     }
     bool map = n->kind == NODE_MAP;
+    bool first = true;
     const struct schema *element = map ? NULL : schema_element(row);
     buf_putc(out, map ? '{' : '[');
     for (unsigned i = 0; i < n->n; i++) {
         const struct schema *child = map ? schema_child(row, slice_cstr(n->v[i].key)) : element;
-        buf_puts(out, i ? ", " : "");
+        if (!child) /* not known, so not in force; and nobody knows whether it is a secret */
+            continue;
+        buf_puts(out, first ? "" : ", ");
+        first = false;
         if (map) {
             yaml_quote(out, slice_cstr(n->v[i].key));
             buf_puts(out, ": ");
         }
-        node_print(child ? child : &anything, n->v[i].node, mask, out);
+        node_print(child, n->v[i].node, mask, out);
     }
     buf_putc(out, map ? '}' : ']');
 }
@@ -117,12 +136,15 @@ static void print_size(uint64_t n, struct buf *out)
 }
 
 /* What the settings say, whatever way it came into them. */
-static void print_bound(const struct schema *row, const void *place, struct buf *out)
+static void print_bound(const struct schema *row, const void *place, bool mask, struct buf *out)
 {
     switch (row->kind) {
     case K_STRING:
     case K_CHOICE:
-        yaml_quote(out, slice_cstr(*(char *const *)place));
+        if (mask)
+            print_string(row, slice_cstr(*(char *const *)place), out);
+        else
+            yaml_quote(out, slice_cstr(*(char *const *)place));
         break;
     case K_BOOL:
         buf_puts(out, *(const bool *)place ? "true" : "false");
@@ -165,8 +187,12 @@ void value_print(const struct config *c, const struct schema *row, bool mask, st
 {
     const struct node *n = node_find(c->root, row->name);
     struct value v;
+    /* Written out, false says more than the default does. */
+    if (row->at == VALIDATION_DISABLED && !c->settings.validation_disabled &&
+        !c->settings.validation_strict)
+        return;
     if (row->at && row->kind != K_HEADERS) {
-        print_bound(row, (const char *)&c->settings + row->at - 1, out);
+        print_bound(row, (const char *)&c->settings + row->at - 1, mask, out);
         return;
     }
     if (schema_scalar(row)) {

@@ -142,9 +142,10 @@ S(PARAMS, "storage.maintenance.uploadpurging", "Uploads that nobody went on with
 O(BOOL, "storage.maintenance.uploadpurging.enabled", "true", NULL, 1, "Remove them.",
   .at = AT(purge_enabled))
 O(DURATION, "storage.maintenance.uploadpurging.age", "168h", NULL, 1,
-  "How long an upload may rest before it is removed.", .at = AT(purge_age_ms))
+  "How long an upload may rest before it is removed.", .at = AT(purge_age_ms), .flags = F_UNIT)
 O(DURATION, "storage.maintenance.uploadpurging.interval", "1h", NULL, 1,
-  "How often to look for such uploads. Registry's example has 24h.", .at = AT(purge_interval_ms))
+  "How often to look for such uploads. Registry's example has 24h.", .at = AT(purge_interval_ms),
+  .flags = F_UNIT)
 O(BOOL, "storage.maintenance.uploadpurging.dryrun", "false", NULL, 1,
   "Only say in the log what would be removed.", .at = AT(purge_dry_run))
 S(PARAMS, "storage.cache", "What is kept in memory.")
@@ -202,12 +203,14 @@ O(STRING, "auth.silly.service", "", NULL, 1, "The service in the challenge. Requ
 S(STRUCT, "validation", "What is asked of manifests that are pushed.")
 E(BOOL, "validation.enabled", NULL, NULL, 1, "Registry's old switch: true wins over disabled.",
   .flags = F_HIDDEN)
-O(BOOL, "validation.disabled", "false", NULL, 1, "URLs and platforms are not looked at.",
+O(BOOL, "validation.disabled", "false", NULL, 1,
+  "URLs and platforms are not looked at. Written out, false (like validation.enabled: true) "
+  "refuses every URL of a layer that validation.manifests.urls does not allow.",
   .at = AT(validation_disabled))
 S(STRUCT, "validation.manifests", "Manifests.")
 S(STRUCT, "validation.manifests.urls",
-  "URLs of layers that are kept elsewhere. With neither list, a manifest with such a URL is "
-  "refused.")
+  "URLs of layers that are kept elsewhere. With neither list they are not looked at, unless "
+  "validation.disabled: false or validation.enabled: true is written: then they are refused.")
 S(TEXTS, "validation.manifests.urls.allow",
   "Go regular expressions, unanchored: a URL has to match one of them.", .at = AT(urls_allow),
   .flags = F_LIVE, .example = "['^https?://([^/]+\\.)*example\\.com/']")
@@ -252,7 +255,7 @@ E(STRING, "notifications.endpoints[].name", "", NULL, 0,
 E(BOOL, "notifications.endpoints[].disabled", "false", NULL, 0, "Not told.",
   .at = IN(endpoint_settings, disabled))
 E(STRING, "notifications.endpoints[].url", "", NULL, 0, "Where events are posted. Required.",
-  .at = IN(endpoint_settings, url))
+  .at = IN(endpoint_settings, url), .flags = F_QUERY)
 S(HEADERS, "notifications.endpoints[].headers",
   "Headers of each request: name and list of values.", .at = IN(endpoint_settings, headers),
   .flags = F_SECRET)
@@ -291,7 +294,8 @@ E(COUNT, "health.file[].threshold", "1", "failures", 0,
 S(LIST, "health.http", "Other servers, asked by HEAD.", .field = "HTTPCHECKERS",
   .example = "[{uri: 'http://auth.example.com/health', interval: 10s, threshold: 3}]")
 S(STRUCT, "health.http[]", "One of them.")
-E(STRING, "health.http[].uri", "", NULL, 0, "The URL. Required.", .at = IN(check_settings, target))
+E(STRING, "health.http[].uri", "", NULL, 0, "The URL. Required.",
+  .at = IN(check_settings, target), .flags = F_QUERY)
 S(HEADERS, "health.http[].headers", "Headers of the request: name and list of values.",
   .at = IN(check_settings, headers), .flags = F_SECRET)
 E(COUNT, "health.http[].statuscode", "200", "status", 0, "The answer that is healthy. 0 for 200.",

@@ -30,6 +30,11 @@ bool text_printable(struct slice s)
     return true;
 }
 
+struct slice text_shown(struct slice text)
+{
+    return text.n && memchr(text.p, '@', text.n) ? SLICE_LIT("******") : text;
+}
+
 /* go-yaml's integers: decimal, 0x, 0b, a leading 0 for octal, underscores, a sign. */
 static int parse_integer(struct slice s, int64_t *out)
 {
@@ -187,7 +192,7 @@ static int read_choice(const struct schema *row, struct value *out)
 
 static int read_number(const struct schema *row, struct value *out, char *why, size_t size)
 {
-    struct slice shown = slice_first(out->text, 80);
+    struct slice shown = slice_first(text_shown(out->text), 80);
     int64_t v;
     if (row->kind == K_SIZE ? parse_size(out->text, &v) : parse_integer(out->text, &v)) {
         (void)snprintf(why, size, "\"%.*s\" is not a %s", SLICE_ARG(shown),
@@ -206,10 +211,16 @@ static int read_number(const struct schema *row, struct value *out, char *why, s
 static int read_duration(const struct schema *row, const struct node *n, struct value *out,
                          char *why, size_t size)
 {
-    struct slice shown = slice_first(out->text, 80);
+    struct slice shown = slice_first(text_shown(out->text), 80);
     uint64_t ns;
     int64_t bare;
-    if (!n->quoted && !parse_integer(out->text, &bare) && bare >= 0) {
+    bool integer = !n->quoted && !parse_integer(out->text, &bare) && bare >= 0;
+    if (integer && (row->flags & F_UNIT)) {
+        (void)snprintf(why, size, "%.*s has no unit: 10s, 1h30m or 168h are durations",
+                       SLICE_ARG(shown));
+        return -1;
+    }
+    if (integer) {
         ns = (uint64_t)bare;
         out->nanoseconds = bare != 0;
     } else if (duration_parse(out->text, &ns)) {
@@ -246,7 +257,7 @@ int value_read(const struct schema *row, const struct node *n, struct value *out
         if (!read_bool(out->text, out))
             return 0;
         (void)snprintf(why, size, "\"%.*s\" is neither true nor false",
-                       SLICE_ARG(slice_first(out->text, 80)));
+                       SLICE_ARG(slice_first(text_shown(out->text), 80)));
         return -1;
     case K_COUNT:
     case K_SIZE:
@@ -257,7 +268,7 @@ int value_read(const struct schema *row, const struct node *n, struct value *out
         if (!read_choice(row, out))
             return 0;
         (void)snprintf(why, size, "\"%.*s\" is not one of %s",
-                       SLICE_ARG(slice_first(out->text, 80)), row->unit);
+                       SLICE_ARG(slice_first(text_shown(out->text), 80)), row->unit);
         return -1;
     default:
         return 0;
@@ -307,4 +318,35 @@ int url_check(struct slice url, const char **why)
         return -1;
     *why = "there are blanks or control characters in this URL";
     return text_printable(url) && !memchr(url.p, ' ', url.n) ? 0 : -1;
+}
+
+static size_t find_first(struct slice s, size_t from, const char *set)
+{
+    while (from < s.n && !strchr(set, s.p[from]))
+        from++;
+    return from;
+}
+
+void url_print(struct slice text, bool query, struct buf *out)
+{
+    static const char hidden[] = "******";
+    const char *scheme = text.n ? memmem(text.p, text.n, "://", 3) : NULL;
+    if (!scheme) {
+        buf_slice(out, text);
+        return;
+    }
+    size_t from = (size_t)(scheme - text.p) + 3;
+    size_t end = find_first(text, from, "/?#");
+    const char *at = memrchr(text.p + from, '@', end - from);
+    size_t mark = find_first(text, end, "?");
+    buf_slice(out, slice_first(text, from));
+    if (at)
+        buf_puts(out, hidden);
+    from = at ? (size_t)(at - text.p) : from;
+    if (query && mark + 1 < text.n) {
+        buf_slice(out, slice_make(text.p + from, mark + 1 - from));
+        buf_puts(out, hidden);
+    } else {
+        buf_slice(out, slice_from(text, from));
+    }
 }

@@ -16,6 +16,7 @@ struct loader {
     yaml_parser_t parser;
     struct arena *arena;
     struct origin origin;
+    struct slice text;
     struct yaml_problem *why;
     unsigned nodes;
 };
@@ -47,10 +48,27 @@ static bool has_tag(const yaml_event_t *ev)
            (ev->type == YAML_SEQUENCE_START_EVENT && ev->data.sequence_start.tag);
 }
 
+/* Bytes that are no characters: libyaml tells their offset, and no place. */
+static int fail_bytes(struct loader *l)
+{
+    struct slice before = slice_first(l->text, l->parser.problem_offset);
+    size_t line = 0;
+    size_t column = 0;
+    for (size_t i = 0; i < before.n; i++) {
+        bool end = before.p[i] == '\n';
+        line += end;
+        column = end ? 0 : column + 1;
+    }
+    return fail(l, line, column, "not valid YAML: %s; the text has to be UTF-8",
+                l->parser.problem ? l->parser.problem : "cannot be read");
+}
+
 /* The next event; whoever gets it deletes it. */
 static int next(struct loader *l, yaml_event_t *ev)
 {
     if (!yaml_parser_parse(&l->parser, ev)) {
+        if (l->parser.error == YAML_READER_ERROR)
+            return fail_bytes(l);
         const yaml_mark_t *at = &l->parser.problem_mark;
         const char *context = l->parser.context ? l->parser.context : "";
         return fail(l, at->line, at->column, "not valid YAML: %s%s%s", context,
@@ -143,8 +161,9 @@ static int load_map(struct loader *l, struct node *map, unsigned depth)
         } else if (!end) {
             const struct member *twice = node_member(map, scalar(&ev));
             if (twice)
-                failed = fail(l, line, column, "the key \"%.60s\" is there twice, first in line %u",
-                              twice->key, twice->origin.line);
+                failed = fail(l, line, column, "the key \"%.*s\" is there twice, first in line %u",
+                              SLICE_ARG(slice_first(text_shown(slice_cstr(twice->key)), 60)),
+                              twice->origin.line);
             else if (map->n == CONFIG_KEYS_MAX)
                 failed = fail(l, line, column, "more than %d keys in one section", CONFIG_KEYS_MAX);
             else
@@ -205,7 +224,7 @@ static int load_stream(struct loader *l, struct node **out)
 int yaml_load(struct arena *a, struct origin origin, struct slice text, struct node **out,
               struct yaml_problem *why)
 {
-    struct loader l = {.arena = a, .origin = origin, .why = why};
+    struct loader l = {.arena = a, .origin = origin, .text = text, .why = why};
     *why = (struct yaml_problem){0};
     if (text.n > CONFIG_BYTES_MAX)
         return fail(&l, 0, 0, "larger than 1 MiB");

@@ -133,6 +133,7 @@ struct settings {
     struct auth_settings auth;
     /* validation, policy */
     bool validation_disabled;
+    bool validation_strict; /* validation.enabled: true or validation.disabled: false was written */
     struct text_list urls_allow, urls_deny; /* Go regular expressions */
     enum platforms platforms;
     struct platform_settings *platform_list;

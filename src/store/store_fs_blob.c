@@ -67,7 +67,7 @@ static int file_matches(int fd, const struct digest *d, uint64_t size, bool *ok,
 
 /* *ok is false too for what cannot be a blob: no file, a symbolic link. err must not be NULL. */
 int store_fs_blob_matches(int dir, const struct digest *d, uint64_t size, bool *ok,
-                         struct error *err)
+                          struct error *err)
 {
     CLEANUP_CLOSE int fd = os_open(dir, blob_name(d), O_RDONLY, 0, "blob.open", err);
     if (fd < 0) {

@@ -115,8 +115,11 @@ class Somebody:
             if answer is None:
                 self.release.wait(30)
             else:
-                for k in range(len(answer)):  # in pieces
-                    c.sendall(answer[k:k + 1])
+                try:
+                    for k in range(len(answer)):  # in pieces
+                        c.sendall(answer[k:k + 1])
+                except OSError:
+                    pass  # it has read enough
 
     def close(self):
         self.release.set()

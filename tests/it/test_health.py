@@ -172,8 +172,8 @@ def test_a_hanging_check_keeps_nobody_waiting(fresh_berth, tmp_path):
 
 
 @pytest.mark.parametrize("health, said", [
-    ({"tcp": [{"addr": "localhost"}]}, "localhost"),
-    ({"http": [{"uri": "ftp://example/"}]}, "ftp://example/"),
+    ({"tcp": [{"addr": "localhost"}]}, "health.tcp"),
+    ({"http": [{"uri": "ftp://example/"}]}, "begins with http:// or https://"),
     ({"file": [{"file": "/a"}, {"file": "/a"}]}, "/a is there twice"),
 ])
 def test_what_cannot_be_asked(tmp_path, health, said):
@@ -184,3 +184,18 @@ def test_what_cannot_be_asked(tmp_path, health, said):
     r = subprocess.run([binary(), "serve", str(path)], capture_output=True, text=True, timeout=60)
     assert r.returncode != 0
     assert said in r.stderr, r.stderr
+
+
+def test_the_command_does_not_wait_for_ever(tmp_path):
+    """Somebody listens and says nothing: on a Unix socket too."""
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(tmp_path / "s"))
+        mute.listen(1)
+        path = tmp_path / "config.yml"
+        path.write_text(json.dumps({
+            "version": 0.1, "storage": {"filesystem": {"rootdirectory": str(tmp_path)}},
+            "http": {"addr": "127.0.0.1:0", "debug": {"addr": f"unix:{tmp_path / 's'}"}}}))
+        r = subprocess.run([binary(), "health", path], capture_output=True, text=True, timeout=40,
+                           check=False)
+        assert (r.returncode, r.stdout) == (1, "")
+        assert "no answer in 5 seconds" in r.stderr

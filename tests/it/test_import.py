@@ -559,8 +559,22 @@ def test_in_place(source, fresh_berth):
     assert Registry(server.url).manifest("app", "latest").status_code == 404
 
 
-def test_schema1_only_where_it_is(tmp_path, fresh_berth):
-    """A hand-made tree of an old registry, and --dry-run where nothing may be written."""
+def test_serve_adopts(source, fresh_berth):
+    """Started on the registry's directory, berth takes it over before it listens, once."""
+    source, _ = source
+    before = snapshot(source.v2)
+    server = fresh_berth(data=source.data)
+    assert snapshot(source.v2) == before
+    assert compare(source, server)["blobs"] >= 30
+    registry = Registry(server.url)
+    assert registry.delete("/v2/app/manifests/latest").status_code == 202
+    server.restart()
+    assert Registry(server.url).manifest("app", "latest").status_code == 404
+    assert server.log().count("is taken over") == 1
+
+
+def test_almost_empty(tmp_path, fresh_berth):
+    """A repository without content; --dry-run makes nothing; the directory itself is named."""
     v2 = tmp_path / "source/docker/registry/v2"
     (v2 / "repositories/x/_layers").mkdir(parents=True)
     (v2 / "repositories/x/_manifests/tags").mkdir(parents=True)
@@ -658,8 +672,8 @@ def test_terminal(source, tmp_path):
     assert b"100 %" in r.stdout and b"left" in r.stdout and b"repositories: " in r.stdout
 
 
-def test_config_of_gzip_layers_is_served(made):
-    """The layout that skopeo pushed had real layers (so that the comparison above means something)."""
+def test_source_is_real(made):
+    """skopeo pushed real layers and configs, so that the comparisons above mean something."""
     server, _ = made
     big = [p for p in (server.v2 / "blobs").rglob("data") if p.stat().st_size > 64 * 1024]
     assert any(p.read_bytes()[:2] == b"\x1f\x8b" and gzip.decompress(p.read_bytes()) for p in big)

@@ -448,6 +448,39 @@ def test_nobody_listens(fresh_berth):
     assert listed(berth) == {"endpoints": [], "events": []}
 
 
+def transactions(berth):
+    return berth.metrics()["berth_meta_transactions_total"]
+
+
+def cost_of_pushes(berth, n=10):
+    r = Registry(berth.url)
+    before = transactions(berth)
+    for i in range(n):
+        r.push_image("a/b", f"v{i}", config=b"{%d}" % i, layers=[b"layer %d" % i])
+    return transactions(berth) - before
+
+
+def test_cost(fresh_berth, told, hook):
+    """An event is no transaction of its own, and a pull has none; what the endpoint's cursor and the
+    pulls cost depends on the time, not on how many there are."""
+    without = cost_of_pushes(fresh_berth())
+    berth = told()
+    start = time.monotonic()
+    with_hook = cost_of_pushes(berth)
+    # A cursor is saved at most ten times in a second.
+    assert without <= with_hook <= without + 12 * (time.monotonic() - start) + 2
+    hook.wait(30)
+    time.sleep(0.5)
+    r = Registry(berth.url)
+    before, start = transactions(berth), time.monotonic()
+    for _ in range(400):
+        assert r.manifest("a/b", "v1").status_code == 200
+    hook.wait(30 + 400, 60)
+    time.sleep(0.3)
+    assert transactions(berth) - before <= 25 * (time.monotonic() - start) + 5
+    assert transactions(berth) - before < 200
+
+
 # --- beside the real one ---
 
 

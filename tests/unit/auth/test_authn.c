@@ -450,9 +450,7 @@ static void test_reload(void **state)
     assert_false(authn_refresh(f->a, &s));
     user(f, "alice", "other");
     user(f, "carol", "new");
-    /* Within the second a login does not look; then the change counts at once. */
-    basic(f, "carol", "new");
-    assert_int_equal(ask(f), AUTHN_REFUSED);
+    /* Within the second nothing is looked at; then the change counts at once. */
     f->q.now_s = NOW + 1;
     basic(f, "carol", "new");
     assert_int_equal(ask(f), AUTHN_OK);
@@ -470,8 +468,8 @@ static void test_reload(void **state)
     assert_false(authn_refresh(f->a, &s));
 }
 
-/* A known password never waits for a worker, who may be busy with the bcrypts of others: who watches
- * the files ends it. */
+/* A known password never waits for a worker, who may be busy with the bcrypts of others: who
+ * watches the files ends it. */
 static void test_removed_user_is_out(void **state)
 {
     struct fixture *f = *state;
@@ -791,17 +789,15 @@ static void test_keys_change(void **state)
     bearer(f, "{" CLAIMS ",\"exp\":1700000300," PULL "}");
     assert_int_equal(ask(f), AUTHN_OK);
     put(jwks, "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}");
-    f->q.now_s = NOW + 2;
-    assert_int_equal(ask(f), AUTHN_OK); /* broken: the old ones */
-    authn_status(f->a, &s);
+    assert_true(authn_refresh(f->a, &s));
     assert_true(s.failed);
     assert_non_null(strstr(s.problem.detail, "key of the JWKS 1"));
+    assert_int_equal(ask(f), AUTHN_OK); /* broken: the old ones */
     put(jwks, "{\"keys\":[]}");
-    f->q.now_s = NOW + 4;
+    assert_true(authn_refresh(f->a, &s));
+    assert_int_equal(s.entries, 3);
     assert_int_equal(ask(f), AUTHN_REFUSED);
     assert_non_null(strstr(f->err.detail, "no trusted key"));
-    authn_status(f->a, &s);
-    assert_int_equal(s.entries, 3);
     assert_int_equal(remove(pem), 0);
     f->q.now_s = NOW + 6;
     assert_int_equal(ask(f), AUTHN_REFUSED);

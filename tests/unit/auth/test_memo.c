@@ -105,7 +105,7 @@ static void test_memo_times(void **state)
     memo_put(m, &a, 3, 100, 160, NULL);
     assert_int_equal(memo_get(m, &a, 99, 60, NULL), 3); /* overtaken by whoever put it */
     assert_int_equal(memo_get(m, &a, 159, 0, NULL), 3); /* which renews nothing */
-    assert_int_equal(memo_get(m, &a, 98, 0, NULL), 0); /* the clock went back */
+    assert_int_equal(memo_get(m, &a, 98, 0, NULL), 0);  /* the clock went back */
     memo_put(m, &a, 3, 100, 160, NULL);
     assert_int_equal(memo_get(m, &a, 150, 60, NULL), 3); /* renewed */
     assert_int_equal(memo_get(m, &a, 209, 0, NULL), 3);

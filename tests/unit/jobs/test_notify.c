@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "base/json.h"
 #include "base/util.h"
 #include "http_stub.h"
 #include "jobs/notify.h"
@@ -385,6 +386,40 @@ static void test_envelope_v3(void **state)
     assert_non_null(strstr(envelope(&b, &row, true), "\"repository\": \"a/c\",\n"
                                                      "            \"fromRepository\": \"a/b\",\n"
                                                      "            \"url\": \"/v2/x\"\n"));
+    buf_release(&b);
+}
+
+/* A platform is kept as the client sent it. One that is nested so deeply that its envelope is too
+ * large, or that no endpoint can read it, would hold up every event behind it. */
+static void test_envelope_of_hostile_platform(void **state)
+{
+    struct buf b, refs;
+    struct meta_event_row row = manifest_row();
+    struct json_doc *doc = NULL;
+    (void)state;
+    buf_init(&b, 4 * 1024 * 1024);
+    buf_init(&refs, META_EVENT_REFERENCES_MAX);
+    for (unsigned i = 0; i < 30; i++) {
+        buf_puts(&refs, i ? "," : "[");
+        buf_puts(&refs, "{\"size\":1,\"platform\":{\"os\":\"x\",\"x\":");
+        for (unsigned depth = 0; depth < 1800; depth++)
+            buf_putc(&refs, depth < 900 ? '[' : ']');
+        buf_puts(&refs, "}}");
+    }
+    buf_puts(&refs, ",{\"platform\":{\"os\":\"linux\",\"os.features\":[\"a\"]}}]");
+    assert_false(refs.failed);
+    row.event.references = buf_view(&refs);
+    envelope(&b, &row, true);
+    assert_in_range(b.n, 1, 16 * 1024);
+    assert_int_equal(jdoc_parse(buf_view(&b), ERR_UNKNOWN, &doc, NULL), 0);
+    const struct json_value *events = jv_get(jdoc_root(doc), "events");
+    const struct json_value *list = jv_get(jv_get(jv_at(events, 0), "target"), "references");
+    assert_int_equal(jv_count(list), 31);
+    assert_null(jv_get(jv_at(list, 0), "platform"));
+    assert_non_null(jv_get(jv_at(list, 0), "size"));
+    assert_int_equal(jv_count(jv_get(jv_get(jv_at(list, 30), "platform"), "os.features")), 1);
+    jdoc_free(doc);
+    buf_release(&refs);
     buf_release(&b);
 }
 
@@ -867,23 +902,12 @@ static void test_database_unreadable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_envelope_v2),
-        TEST(test_envelope_v3),
-        TEST(test_order),
-        TEST(test_retry),
-        TEST(test_backoff),
-        TEST(test_defaults),
-        TEST(test_restart),
-        TEST(test_endless_failure),
-        TEST(test_filters),
-        TEST(test_pulls),
-        TEST(test_pulls_unwanted),
-        TEST(test_pulls_wait),
-        TEST(test_replay_and_drop),
-        TEST(test_moved_before_save),
-        TEST(test_cursors),
-        TEST(test_database_fails),
-        TEST(test_database_unreadable),
+        TEST(test_envelope_v2), TEST(test_envelope_v3),     TEST(test_envelope_of_hostile_platform),
+        TEST(test_order),       TEST(test_retry),           TEST(test_backoff),
+        TEST(test_defaults),    TEST(test_restart),         TEST(test_endless_failure),
+        TEST(test_filters),     TEST(test_pulls),           TEST(test_pulls_unwanted),
+        TEST(test_pulls_wait),  TEST(test_replay_and_drop), TEST(test_moved_before_save),
+        TEST(test_cursors),     TEST(test_database_fails),  TEST(test_database_unreadable),
     };
     client_global_init();
     return cmocka_run_group_tests_name("notify", tests, NULL, NULL);

@@ -24,7 +24,7 @@
   "",
  "REGISTRY_HTTP_ADDR=",
  "http.addr = 127.0.0.1:5000\n"
-  "quiet"},
+  "warn this variable is empty: the addr that is given elsewhere is dropped"},
 {"empty debug address: none", NULL,
  "REGISTRY_HTTP_DEBUG_ADDR=",
  "http.debug.addr = \"\"\n"
@@ -54,15 +54,15 @@
 {"bool: 0 is no bool", NULL,
  "REGISTRY_STORAGE_DELETE_ENABLED=0",
  "error storage.delete.enabled: \"0\" is neither true nor false"},
-{"bool: an empty value takes the default",
+{"empty over a switch that is off: still off, as in registry",
  "storage: {delete: {enabled: false}}\n"
   "",
  "REGISTRY_STORAGE_DELETE_ENABLED=",
- "storage.delete.enabled = true\n"
-  "quiet"},
+ "storage.delete.enabled = false\n"
+  "warn storage.delete.enabled: has no value; taken as false"},
 {"quoted bool", NULL,
  "REGISTRY_HTTP_RELATIVEURLS=\"true\"",
- "http.relativeurls = \"true\"\n"
+ "http.relativeurls = true\n"
   "quiet"},
 {"count", NULL,
  "REGISTRY_CATALOG_MAXENTRIES=50",
@@ -150,7 +150,7 @@
   "",
  "REGISTRY_LOG_LEVEL=",
  "log.level = info\n"
-  "quiet"},
+  "warn this variable is empty: the level that"},
 {"formatter", NULL,
  "REGISTRY_LOG_FORMATTER=logstash",
  "log.formatter = logstash\n"
@@ -214,7 +214,9 @@
   "",
  "REGISTRY_HTTP=",
  "http.prefix = /\n"
-  "quiet"},
+  "warn this variable is empty: the http that"},
+{"empty where nothing is given", "storage: {filesystem: {rootdirectory: /d}}\n",
+ "REGISTRY_HTTP_HOST=\nREGISTRY_LOG=", "quiet"},
 {"version", NULL, "REGISTRY_VERSION=0.1", "quiet"},
 {"another version", NULL,
  "REGISTRY_VERSION=2",
