@@ -309,6 +309,7 @@ void log_line_make(struct buf *b, enum log_format format, struct log_line *line)
         [LOG_FORMAT_TEXT] = text_line,         [LOG_FORMAT_LOGSTASH] = logstash_line,
         [LOG_FORMAT_COMBINED] = combined_line,
     };
+    buf_clear(b);
     line->clip = SIZE_MAX;
     formats[format](b, line);
     buf_putc(b, '\n');
@@ -319,5 +320,9 @@ void log_line_make(struct buf *b, enum log_format format, struct log_line *line)
         line->clip = b->max / (8 * (field_count(line) + 2));
         formats[format](b, line);
         buf_putc(b, '\n');
+    }
+    if (b->failed && line->common) { /* names without end, from the configuration */
+        line->common = NULL;
+        log_line_make(b, format, line);
     }
 }

@@ -133,15 +133,18 @@ static int data_directory(const struct order *o, char **out, struct error *err)
     return r;
 }
 
-/* As root, files would become root's that the server could not write to. */
-static void warn_owner(const char *directory)
+/* As root, files would become root's, and the server could not start with them. (A chown of all
+ * would change the owner of the original too, by the hard links.) */
+static int check_owner(const char *directory, struct error *err)
 {
     struct stat st;
-    if (geteuid() == 0 && stat(directory, &st) == 0 && st.st_uid != 0)
-        fprintf(stderr,
-                "berth: warning: %s belongs to user %u, but this runs as root: what is made now "
-                "will be root's; better run it as the user that berth runs as\n",
-                directory, (unsigned)st.st_uid);
+    if (geteuid() != 0 || stat(directory, &st) != 0 || st.st_uid == 0)
+        return 0;
+    return error_detail(err, ERR_BAD_REQUEST,
+                        "%s belongs to user %u, and what root makes in it that user could not "
+                        "open: run this as that user, for example with `setpriv --reuid=%u "
+                        "--regid=%u --clear-groups berth import ...`",
+                        directory, (unsigned)st.st_uid, (unsigned)st.st_uid, (unsigned)st.st_gid);
 }
 
 static int open_stores(const char *directory, struct import_config *c, struct error *err)
@@ -241,9 +244,8 @@ static int work(const struct order *o, FILE *report)
                               .arg = &view,
                               .cancel = &watch.cancel};
     if (!o->dry_run) {
-        if (data_directory(o, &directory, &err) != 0)
+        if (data_directory(o, &directory, &err) != 0 || check_owner(directory, &err) != 0)
             return fail(&err);
-        warn_owner(directory);
     }
     watch_start(&watch);
     int failed = import_into(o, directory, &c, &result, &err);

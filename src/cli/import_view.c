@@ -184,6 +184,15 @@ void import_view_progress(struct import_view *v, const struct import_progress *p
         v->phase = p->phase;
         v->phase_ms = now;
     }
+    if (p->copies && !v->said_copies) {
+        size_text(p->copies, text);
+        import_view_clear(v);
+        fprintf(stderr,
+                "berth: the blobs cannot be hard links here (another file system, or files of "
+                "another user): %s are copied\n",
+                text);
+    }
+    v->said_copies = p->copies != 0;
     if (!v->terminal && now - v->said_ms < LINE_MS)
         return;
     v->said_ms = now;

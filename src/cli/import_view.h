@@ -16,6 +16,7 @@ struct import_view {
     bool full;    /* everything is hashed: the time left depends on bytes */
     bool dry_run;
     bool terminal, bar; /* of standard error; is a bar on it now */
+    bool said_copies;
     uint64_t started_ms, said_ms, phase_ms;
     enum import_phase phase;
     struct {

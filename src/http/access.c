@@ -242,7 +242,7 @@ static void log_combined(const struct stream *s, struct log *log)
         F_STR("principal", bounded(r->principal)), F_STR("method", or_dash(h->method_text)),
         F_STR("target", or_dash(access_target(r->arena, h->target))), F_CSTR("proto", proto(h)),
         F_INT("status", final_status(s)), F_INT("bytes", s->send.sent),
-        F_STR("referer", bounded(http_field_get(h, "referer"))),
+        F_STR("referer", access_target(r->arena, http_field_get(h, "referer"))),
         F_STR("agent", bounded(http_field_get(h, "user-agent"))));
 }
 

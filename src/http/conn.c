@@ -94,7 +94,8 @@ static void again_due(struct task *t)
     struct conn *c = CONTAINER_OF(t, struct conn, again);
     conn_enter(c);
     c->posted = false;
-    if (!c->closed && c->again_codec) {
+    /* Whoever saw the end of the stream meanwhile has left it to this. */
+    if (!c->closed && (c->again_codec || (c->eof && c->phase == CONN_OPEN))) {
         c->again_codec = false;
         c->codec->again(c);
     }

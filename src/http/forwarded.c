@@ -38,15 +38,16 @@ struct list { /* the last LIST_MAX entries; entry i is in v[i % LIST_MAX] */
     unsigned n;
 };
 
-/* The next entry of a list; a comma in quotes does not end it. */
-static struct slice next_entry(struct slice *rest, char separator)
+/* The next entry of a list; with `quotes` a separator in quotes does not end it. Only Forwarded has
+ * them: in the others a client's open quote would swallow what the proxy adds behind it. */
+static struct slice next_entry(struct slice *rest, char separator, bool quotes)
 {
     bool quoted = false;
     for (size_t i = 0; i < rest->n; i++) {
         char c = rest->p[i];
         if (quoted && c == '\\')
             i++;
-        else if (c == '"')
+        else if (c == '"' && quotes)
             quoted = !quoted;
         else if (c == separator && !quoted) {
             struct slice entry = slice_first(*rest, i);
@@ -59,18 +60,20 @@ static struct slice next_entry(struct slice *rest, char separator)
     return entry;
 }
 
-static void list_read(const struct http_head *head, const char *name, struct list *out)
+/* false: there is no such field. */
+static bool list_read(const struct http_head *head, const char *name, bool quotes, struct list *out)
 {
     unsigned pos = 0;
     struct slice value;
     out->n = 0;
     while (http_field_next(head, name, &pos, &value)) {
         while (value.p) {
-            struct slice entry = next_entry(&value, ',');
+            struct slice entry = next_entry(&value, ',', quotes);
             if (entry.n) /* empty ones are allowed everywhere, RFC 9110 5.6.1 */
                 out->v[out->n++ % LIST_MAX] = entry;
         }
     }
+    return pos > 0;
 }
 
 /* Entry i counted from the end, 0 for the last; false when there is none, or it was not kept. */
@@ -98,7 +101,7 @@ static struct slice walk(const struct trusted_peers *t, const struct list *l)
 static struct slice first_of(const struct http_head *head, const char *name)
 {
     struct slice value = http_field_get(head, name);
-    return value.n ? next_entry(&value, ',') : SLICE_NONE;
+    return value.n ? next_entry(&value, ',', false) : SLICE_NONE;
 }
 
 static bool has_port(struct slice host)
@@ -161,7 +164,7 @@ static bool element_read(struct slice text, struct arena *a, struct element *out
 {
     *out = (struct element){0};
     while (text.p) {
-        struct slice value = next_entry(&text, ';');
+        struct slice value = next_entry(&text, ';', true);
         if (value.n == 0)
             continue;
         struct slice name = slice_trim(slice_cut(&value, '=')), plain;
@@ -228,18 +231,18 @@ void forwarded_read(const struct trusted_peers *t, const struct http_head *head,
         return;
     struct forwarded rfc = {0};
     struct list l;
-    list_read(head, "forwarded", &l);
-    if (l.n)
+    if (list_read(head, "forwarded", true, &l))
         read_forwarded(t, &l, a, &rfc);
 
     /* Who: the field that most proxies set goes first, for they hand a client's own Forwarded on
-     * as it is. */
-    list_read(head, "x-forwarded-for", &l);
-    out->peer = walk(t, &l);
+     * as it is. One that does not say it is not made up for by the next: that may be the client's.
+     */
     struct slice real = http_field_get(head, "x-real-ip");
-    if (!out->peer.n && is_peer(real))
-        out->peer = real;
-    if (!out->peer.n)
+    if (list_read(head, "x-forwarded-for", false, &l))
+        out->peer = walk(t, &l);
+    else if (real.p)
+        out->peer = is_peer(real) ? real : SLICE_NONE;
+    else
         out->peer = rfc.peer;
 
     /* How and where to: links only, and in the order of CNCF distribution, also in that it is the

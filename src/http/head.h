@@ -38,7 +38,8 @@ struct http_head {
     struct slice method_text;
     struct slice target; /* raw: origin-form, or "*" for OPTIONS; absolute-form is reduced to its
                             path and query */
-    struct slice path;   /* raw, begins with '/', never decoded; "*" when the target is that */
+    struct slice path;   /* raw, begins with '/'; "*" when the target is that. Handlers see it
+                            without the prefix, and as route_path makes it */
     struct slice query;  /* raw, without '?'; p is NULL when there is no '?' */
     int minor;           /* 0 or 1 */
     struct http_field fields[HTTP_FIELDS_MAX];

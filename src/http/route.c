@@ -9,6 +9,27 @@
 
 #include "base/banned.h"
 
+static bool is_colon(struct slice s)
+{
+    return slice_ieq(slice_first(s, 3), SLICE_LIT("%3A"));
+}
+
+struct slice route_path(struct arena *a, struct slice path)
+{
+    const char *last = path.n ? memrchr(path.p, '/', path.n) : NULL;
+    if (!last || !memchr(last, '%', (size_t)(path.p + path.n - last)))
+        return path;
+    char *to = arena_alloc(a, path.n);
+    size_t head = (size_t)(last - path.p), n = head;
+    memcpy(to, path.p, head);
+    for (struct slice rest = slice_from(path, head); rest.n;) {
+        bool colon = is_colon(rest);
+        to[n++] = colon ? ':' : rest.p[0];
+        rest = slice_from(rest, colon ? 3 : 1);
+    }
+    return slice_make(to, n);
+}
+
 enum { COMPONENTS_MAX = 16 /* of a pattern; a power of two */ };
 
 struct split {
@@ -79,15 +100,15 @@ static const char *match_one(const char *pattern, struct slice component, struct
 
 static bool is_name(const char *pattern)
 {
-    return strncmp(pattern, "<name>", 6) == 0;
+    return *pattern == '<' && strncmp(pattern, "<name>", 6) == 0;
 }
 
 /* <name>, which begins at component i of the path, and what the pattern has behind it. */
 static bool match_name(const char *rest, size_t i, const struct split *path, struct found *f)
 {
     size_t tail = 0;
-    for (const char *p = rest; *p; p++)
-        tail += p[0] == '/' && p[1] != '\0';
+    for (const char *p = rest; p && p[0] && p[1]; p = strchr(p + 1, '/'))
+        tail++;
     CHECK(tail < COMPONENTS_MAX && f->params < ROUTE_PARAMS_MAX);
     if (path->n < i + 1 + tail)
         return false;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Routes are data. A row is a method and a pattern; matching works on the raw path, component by
- * component, without decoding anything. */
+ * component, without decoding anything but what route_path does. */
 #ifndef HTTP_ROUTE_H
 #define HTTP_ROUTE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/slice.h"
 #include "http/head.h"
 
@@ -60,6 +61,10 @@ struct route_match {
     unsigned allowed; /* bit set of methods (1 << enum http_method) that rows with a matching
                          pattern have, HEAD and OPTIONS included; 0: 404 */
 };
+
+/* The path with every "%3A" of its last component as ':' (in the arena, if there is any): clients
+ * that percent-encode send digests so. No other escape has a meaning in a path. Pure. */
+struct slice route_path(struct arena *a, struct slice path);
 
 /* Empty components ("//"), "." and "..", '%' and bytes outside printable ASCII never match
  * anything. Pure. */

@@ -437,8 +437,10 @@ void stream_begin(struct stream *s)
     struct request *r = &s->r;
     const struct http_site *site = s->site->site;
     struct route_match m = {0};
-    if (take_prefix(s))
+    if (take_prefix(s)) {
+        r->head->path = route_path(r->arena, r->head->path);
         route_match(site->routes, site->n, r->head->method, r->head->path, &m);
+    }
     s->allowed = m.allowed;
     if (!m.route && r->head->method == HTTP_OPTIONS && m.allowed)
         m.route = any_route(s, &m);

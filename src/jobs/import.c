@@ -73,6 +73,8 @@ void import_find(struct import *im, const char *kind, const char *path, const ch
     char text[IMPORT_TEXT_MAX];
     char where[IMPORT_PATH_MAX];
     va_list ap;
+    if (im->quiet)
+        return;
     va_start(ap, fmt);
     (void)vsnprintf(raw, sizeof raw, fmt, ap);
     va_end(ap);
@@ -102,6 +104,7 @@ static void tell_progress(struct import *im)
         .tags = atomic_load(&im->tags_done),
         .repositories_total = im->phase == IMPORT_LOOKING ? 0 : im->n_repos,
         .manifests_total = im->manifests_total,
+        .copies = im->copies,
     };
     (void)pthread_mutex_lock(&im->emit);
     im->c->progress(im->c->arg, &p);

@@ -39,6 +39,8 @@ struct import_progress {
     uint64_t bytes_done, bytes_total;
     uint64_t repositories, manifests, tags;
     uint64_t repositories_total, manifests_total;
+    uint64_t copies; /* from IMPORT_BLOBS on: bytes that have to be copied, since the files can be
+                        neither linked nor cloned into the store */
 };
 
 struct import_config {
@@ -71,9 +73,10 @@ bool import_detect(const char *directory);
 int import_run(const struct import_config *config, struct import_result *out, struct error *err);
 
 /* What was imported into a data directory is noted in its file adopted.json, so that a start does
- * not do it again (and does not bring back what was deleted since). Was this directory? A source
- * that is the data directory itself is known wherever it is moved to. */
-bool import_adopted(const char *data_directory, const char *directory);
+ * not do it again (and does not bring back what was deleted since). Was this directory? 1 or 0; -1
+ * when there is such a file and it cannot be read or understood. A source that is the data
+ * directory itself is known wherever it is moved to. */
+int import_adopted(const char *data_directory, const char *directory, struct error *err);
 /* Notes it, durable. */
 int import_mark(const char *data_directory, const char *directory,
                 const struct import_result *result, struct error *err);

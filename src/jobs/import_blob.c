@@ -97,6 +97,28 @@ static int take_file(struct batch *b, unsigned i, const struct store_source *sou
     return 0;
 }
 
+/* The file of the source is no good. Nor may be what berth has, which can be the same one. */
+static int bad_file(struct batch *b, unsigned i, const struct digest *file)
+{
+    struct import *im = b->im;
+    const struct meta_import_blob *row = &b->rows[i];
+    struct error err = {0};
+    char path[IMPORT_PATH_MAX];
+    bool ok = false;
+    if (b->items[i].outcome != PRESENT || row->pend.is_inline) {
+        bad_digest(im, file, &row->digest);
+        return 0;
+    }
+    if (store_verify(im->c->store, &row->digest, row->size, &ok, &err) != 0)
+        ok = false;
+    source_blob_path(im, file, path);
+    import_find(im, "bad-digest", path, "the file does not have the digest %s%s", row->digest.text,
+                ok ? ", but berth's has it, and stays"
+                   : ", and what berth has under it is damaged too: put a good file here and run "
+                     "this again with --verify full");
+    return 0;
+}
+
 static int take_open(struct batch *b, unsigned i, const struct store_source *source,
                      const struct digest *file, uint64_t size)
 {
@@ -112,17 +134,19 @@ static int take_open(struct batch *b, unsigned i, const struct store_source *sou
     bool small = size <= META_INLINE_MAX;
     if (small && !row->pend.live)
         return take_bytes(b, i, source, file);
-    bool hash = im->c->verify == IMPORT_VERIFY_FULL ||
-                ref_flags(im, b->items[i].ref) & BLOB_SUSPECT || row->digest.alg != file->alg;
+    /* A size that no manifest knows proves nothing: the file may have been cut off. */
+    bool hash = im->c->verify == IMPORT_VERIFY_FULL || row->digest.alg != file->alg ||
+                (ref_flags(im, b->items[i].ref) & (BLOB_SUSPECT | BLOB_SIZED)) != BLOB_SIZED;
     if (hash) {
         int r = source_hash(im, source, file, &row->digest, size, &ok);
         if (r <= 0)
             return r;
     }
     if (!ok)
-        bad_digest(im, file, &row->digest);
-    if (row->pend.live && b->items[i].outcome == PRESENT)
-        return 0;
+        return bad_file(b, i, file);
+    if (row->pend.is_inline)
+        return 0; /* there: the source was looked at because it was asked for */
+    /* What berth has may be that very file, or be damaged itself: then this mends it. */
     return ok ? take_file(b, i, source, file) : 0;
 }
 
@@ -275,9 +299,88 @@ static void blobs_step(struct import *im, size_t from, size_t to)
     free(b.bytes);
 }
 
+/* --- room --- */
+
+static bool is_large(struct import *im, uint32_t ref)
+{
+    return ref_size(im, ref) > META_INLINE_MAX;
+}
+
+/* Bytes that the store does not have yet. */
+static uint64_t lacking(struct import *im)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < im->order.n && !import_stopping(im); i++) {
+        uint32_t ref = im->order.v[i];
+        struct digest d;
+        uint64_t size;
+        import_ref_digest(im, ref, &d);
+        if (is_large(im, ref) &&
+            (store_stat(im->c->store, &d, &size, NULL) != 0 || size != ref_size(im, ref)))
+            sum += ref_size(im, ref);
+        import_tick(im);
+    }
+    return sum;
+}
+
+/* Of the first large file, which stands for all. SOURCE_ABSENT: there is none. */
+static enum source_state try_room(struct import *im, bool *copies, uint64_t *room,
+                                  struct error *err)
+{
+    for (uint32_t i = 0; i < im->order.n; i++) {
+        struct store_source source;
+        struct digest file;
+        uint64_t size;
+        if (!is_large(im, im->order.v[i]))
+            continue;
+        file_digest(im, im->order.v[i], &file);
+        enum source_state s = source_open(im, &file, &source, &size);
+        if (s == SOURCE_END)
+            return s;
+        if (s != SOURCE_OPEN)
+            continue;
+        int r = store_adopt_room(im->c->store, &source, copies, room, err);
+        source_close(&source);
+        if (r == 0)
+            return SOURCE_OPEN;
+        if (err->code != ERR_BLOB_UNKNOWN) {
+            (void)end(im, err);
+            return SOURCE_END;
+        }
+        error_clear(err);
+    }
+    return SOURCE_ABSENT;
+}
+
+/* A disk that fills up would end this half-way, and be full. */
+static int check_room(struct import *im)
+{
+    struct error err = {0};
+    uint64_t room = 0;
+    bool copies = false;
+    im->quiet = true;
+    enum source_state s = try_room(im, &copies, &room, &err);
+    im->quiet = false;
+    if (s == SOURCE_END)
+        return -1;
+    if (s == SOURCE_ABSENT || !copies)
+        return 0;
+    im->copies = lacking(im);
+    if (im->copies <= room)
+        return 0;
+    error_detail(&err, ERR_NO_SPACE,
+                 "the blobs have %llu MiB and can be no hard links (they are on another file "
+                 "system, or another user's: docs/import.md), but only %llu MiB are free for "
+                 "copies",
+                 (unsigned long long)(im->copies >> 20), (unsigned long long)(room >> 20));
+    return end(im, &err);
+}
+
 /* Large batches share a sync; but a few large blobs are to keep all threads busy. */
 int import_blobs(struct import *im)
 {
+    if (!im->c->dry_run && check_room(im) != 0)
+        return -1;
     size_t n = im->order.n / (im->threads * 4);
     return import_parallel(im, im->threads, im->order.n,
                            MIN(MAX(n, (size_t)BATCH_MIN), (size_t)IMPORT_BATCH), blobs_step);

@@ -108,8 +108,12 @@ static void check_sizes(struct import *im, const struct digest *d, const struct 
         if (digest_parse(e->digest, &of, NULL) != 0)
             continue;
         uint32_t ref = import_ref(im, &of);
-        if (ref == REF_NONE || !(ref_flags(im, ref) & BLOB_THERE) || ref_size(im, ref) == e->size)
+        if (ref == REF_NONE || !(ref_flags(im, ref) & BLOB_THERE))
             continue;
+        if (ref_size(im, ref) == e->size) {
+            ref_set(im, ref, BLOB_SIZED);
+            continue;
+        }
         ref_set(im, ref, BLOB_SUSPECT);
         source_blob_path(im, &of, path);
         import_find(im, "bad-size", path, "the file has %llu bytes, but manifest %s says %llu",

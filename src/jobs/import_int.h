@@ -28,7 +28,8 @@ enum {
     BLOB_SUSPECT = 8,   /* a manifest says another size: believe only a hash */
     BLOB_GOOD = 16,     /* berth has it (or, in a dry run, could have it) */
     BLOB_IS_INDEX = 32, /* a manifest that is one: an index ... */
-    BLOB_IS_IMAGE = 64  /* ... or an image */
+    BLOB_IS_IMAGE = 64, /* ... or an image */
+    BLOB_SIZED = 128    /* a manifest says the size that it has */
 };
 
 /* An entry's number, with the algorithm in the highest bit: four bytes for each link of a
@@ -100,8 +101,10 @@ struct import {
     atomic_uint_fast64_t repositories_done, manifests_done, tags_done, links_done, findings;
     atomic_uint_fast64_t blobs_done, bytes_done; /* of the progress */
     uint64_t blobs_total, bytes_total, manifests_total;
+    uint64_t copies; /* bytes that cannot be shared with the source */
     enum import_phase phase;
     uint64_t told_ms; /* the main thread's */
+    bool quiet; /* what is found now will be found again: set while the main thread works alone */
 };
 
 /* import.c */

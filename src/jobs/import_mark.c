@@ -40,13 +40,15 @@ static char *source_name(const char *data_directory, const char *directory)
     return xstrdup(".");
 }
 
-/* The file's document: 0; 1 when there is none that can be understood; -1. */
+enum { MARK_NONE = 1, MARK_DAMAGED };
+
+/* The file's document: 0, MARK_NONE, MARK_DAMAGED, or -1. */
 static int mark_read(int dir, struct json_doc **out, struct error *err)
 {
     struct error why = {0};
     CLEANUP_CLOSE int fd = os_open(dir, file_name, O_RDONLY, 0, "import.mark", &why);
     if (fd < 0 && why.sys == ENOENT)
-        return 1;
+        return MARK_NONE;
     CLEANUP_FREE char *text = xcalloc(1, FILE_MAX);
     ssize_t n = fd < 0 ? -1 : os_pread_full(fd, text, FILE_MAX, 0, "import.mark", &why);
     if (n < 0) {
@@ -54,21 +56,37 @@ static int mark_read(int dir, struct json_doc **out, struct error *err)
             *err = why;
         return -1;
     }
-    return jdoc_parse(slice_make(text, (size_t)n), ERR_UNKNOWN, out, NULL) == 0 ? 0 : 1;
+    return jdoc_parse(slice_make(text, (size_t)n), ERR_UNKNOWN, out, NULL) == 0 ? 0 : MARK_DAMAGED;
 }
 
-bool import_adopted(const char *data_directory, const char *directory)
+/* To take "cannot be read" for "no" would do it again, and turn back every tag that was pushed
+ * since. */
+static int mark_doubtful(const char *data_directory, const struct error *why, struct error *err)
+{
+    return error_detail(err, ERR_UNAVAILABLE,
+                        "%s/%s: %s; it says what was taken over already. Restore it; or remove it, "
+                        "and then the tags will be as the registry has them",
+                        data_directory, file_name, why->message[0] ? why->message : "is damaged");
+}
+
+int import_adopted(const char *data_directory, const char *directory, struct error *err)
 {
     struct json_doc *doc CLEANUP_JSON = NULL;
-    CLEANUP_CLOSE int dir = data_open(data_directory, NULL);
-    if (dir < 0 || mark_read(dir, &doc, NULL) != 0)
-        return false;
-    CLEANUP_FREE char *name = source_name(data_directory, directory);
+    struct error why = {0};
+    CLEANUP_CLOSE int dir = data_open(data_directory, &why);
+    if (dir < 0)
+        return why.sys == ENOENT ? 0 : mark_doubtful(data_directory, &why, err);
+    int r = mark_read(dir, &doc, &why);
+    if (r == MARK_NONE)
+        return 0;
     const struct json_value *list = jv_get(jdoc_root(doc), "imports");
+    if (r != 0 || !list)
+        return mark_doubtful(data_directory, &why, err);
+    CLEANUP_FREE char *name = source_name(data_directory, directory);
     for (size_t i = 0; name && i < jv_count(list); i++)
         if (slice_is(jv_string(jv_get(jv_at(list, i), "source")), name))
-            return true;
-    return false;
+            return 1;
+    return 0;
 }
 
 static void count_put(struct json_writer *w, const char *key, uint64_t n)

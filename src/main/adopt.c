@@ -3,6 +3,7 @@
  * get a second name in our store, and the metadata is built from its links. The original stays as
  * it is, so that the way back is open. */
 #include <signal.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "jobs/import.h"
@@ -11,19 +12,35 @@
 
 #include "base/banned.h"
 
-enum { SAY_MS = 5000 };
+enum { SAY_MS = 5000, SHOWN_MAX = 20 /* findings of a kind */, KINDS = 24 };
 
 struct adoption {
     struct app *app;
     atomic_bool cancel;
     uint64_t said_ms;
+    bool said_copies;
+    struct {
+        const char *kind;
+        unsigned n;
+    } kinds[KINDS];
 };
 
 static void found(void *arg, const struct import_finding *f)
 {
-    const struct adoption *a = arg;
-    LOG(a->app->log, LOG_LEVEL_WARN, "not taken over", F_CSTR("kind", f->kind),
-        F_CSTR("path", f->path), F_CSTR("reason", f->text));
+    struct adoption *a = arg;
+    size_t i = 0;
+    while (i < KINDS - 1 && a->kinds[i].kind && strcmp(a->kinds[i].kind, f->kind) != 0)
+        i++;
+    a->kinds[i].kind = f->kind;
+    if (a->kinds[i].n > SHOWN_MAX)
+        return;
+    if (a->kinds[i].n++ < SHOWN_MAX)
+        LOG(a->app->log, LOG_LEVEL_WARN, "not taken over", F_CSTR("kind", f->kind),
+            F_CSTR("path", f->path), F_CSTR("reason", f->text));
+    else
+        LOG(a->app->log, LOG_LEVEL_WARN,
+            "more of these are counted only; `berth import registry2 --dry-run` lists all",
+            F_CSTR("kind", f->kind));
 }
 
 static void progressed(void *arg, const struct import_progress *p)
@@ -35,6 +52,12 @@ static void progressed(void *arg, const struct import_progress *p)
         (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1))
         atomic_store(&a->cancel, true);
     uint64_t now = os_mono_ms();
+    if (p->copies && !a->said_copies)
+        LOG(a->app->log, LOG_LEVEL_WARN,
+            "blobs are copied: these files cannot be linked (another file system, or another "
+            "user's: docs/import.md)",
+            F_INT("bytes", p->copies));
+    a->said_copies = p->copies != 0;
     if (now - a->said_ms < SAY_MS)
         return;
     a->said_ms = now;
@@ -49,9 +72,16 @@ int app_adopt(struct app *app, struct error *err)
 {
     struct adoption a = {.app = app, .said_ms = os_mono_ms()};
     struct import_result r = {0};
-    if (!app->s->adopt || !import_detect(app->directory) ||
-        import_adopted(app->directory, app->directory))
+    if (!app->s->adopt || !import_detect(app->directory))
         return 0;
+    int known = import_adopted(app->directory, app->directory, err);
+    if (known > 0)
+        LOG(app->log, LOG_LEVEL_INFO,
+            "the data of registry in this directory was taken over before; what it got since comes "
+            "in by `berth import registry2 DIR --data DIR` while berth is stopped",
+            F_CSTR("directory", app->directory));
+    if (known)
+        return MIN(known, 0);
     LOG(app->log, LOG_LEVEL_INFO,
         "the data directory has the data of registry in it: taking it over (the original is not "
         "changed)",

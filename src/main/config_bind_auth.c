@@ -81,9 +81,9 @@ static void check_token(struct config *c, const struct member *kind)
         if (n <= 2 || (size_t)n >= sizeof word || !strstr(known, word) ||
             strchr(a->algorithms.v[i], '|'))
             note_add(c, CONFIG_ERROR, &o, "auth.token.signingalgorithms",
-                     "\"%.40s\" is none of EdDSA, HS256, HS384, HS512, RS256, RS384, RS512, ES256, "
+                     "\"%.*s\" is none of EdDSA, HS256, HS384, HS512, RS256, RS384, RS512, ES256, "
                      "ES384, ES512, PS256, PS384, PS512",
-                     a->algorithms.v[i]);
+                     SLICE_ARG(slice_first(text_shown(slice_cstr(a->algorithms.v[i])), 40)));
     }
     if (a->autoredirect && *a->autoredirect_path != '/') {
         o = bind_origin(c, "auth.token.autoredirectpath");

@@ -174,8 +174,8 @@ static void bind_ciphers(struct config *c)
         if (known && supported)
             t->ciphers.v[t->ciphers.n++] = t->ciphers.v[i];
         else
-            note_add(c, CONFIG_WARNING, &o, "http.tls.ciphersuites", "ignored: %.80s %s",
-                     t->ciphers.v[i],
+            note_add(c, CONFIG_WARNING, &o, "http.tls.ciphersuites", "ignored: %.*s %s",
+                     SLICE_ARG(slice_first(text_shown(slice_cstr(t->ciphers.v[i])), 80)),
                      known ? "is a cipher suite that OpenSSL does not offer here"
                            : "is not the Go name of a cipher suite");
     }
@@ -285,8 +285,8 @@ static void bind_proxies(struct config *c)
     for (unsigned i = 0; i < out->n; i++)
         if (!is_network(out->v[i]))
             note_add(c, CONFIG_ERROR, &o, "http.trustedproxies",
-                     "\"%.60s\" is neither an address, a network such as 10.0.0.0/8, unix, nor *",
-                     out->v[i]);
+                     "\"%.*s\" is neither an address, a network such as 10.0.0.0/8, unix, nor *",
+                     SLICE_ARG(slice_first(text_shown(slice_cstr(out->v[i])), 60)));
 }
 
 void bind_http(struct config *c)

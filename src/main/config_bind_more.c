@@ -54,7 +54,8 @@ static void check_actions(struct config *c, const struct endpoint_settings *e,
         if (!slice_is(a, "pull") && !slice_is(a, "push") && !slice_is(a, "mount") &&
             !slice_is(a, "delete"))
             note_add(c, CONFIG_WARNING, o, key,
-                     "\"%.40s\" is no action: there are pull, push, mount and delete", a.p);
+                     "\"%.*s\" is no action: there are pull, push, mount and delete",
+                     SLICE_ARG(slice_first(text_shown(a), 40)));
     }
 }
 
@@ -237,6 +238,6 @@ void bind_rules(struct config *c)
         if (!slice_is(slice_cstr(s->classes.v[i]), "image") &&
             !slice_is(slice_cstr(s->classes.v[i]), "plugin"))
             note_add(c, CONFIG_WARNING, &o, "policy.repository.classes",
-                     "no manifest is of the class \"%.40s\": there are image and plugin",
-                     s->classes.v[i]);
+                     "no manifest is of the class \"%.*s\": there are image and plugin",
+                     SLICE_ARG(slice_first(text_shown(slice_cstr(s->classes.v[i])), 40)));
 }

@@ -170,7 +170,7 @@ static void put(struct config *c, const struct path *p, unsigned n, struct node 
             key = slice_cstr(there->key);
         if (last && value->kind == NODE_NULL && there && there->node->kind != NODE_NULL)
             note_add(c, CONFIG_WARNING, &origin, at.row->name,
-                     "this variable is empty: the %s that is given elsewhere is dropped, as in "
+                     "this variable is empty: it drops what is given of \"%s\" elsewhere, as in "
                      "registry",
                      there->key);
         if (!child && kind == K_PARAMS)
@@ -189,6 +189,12 @@ static void apply_secret(struct config *c, const struct path *p, const struct sc
 {
     struct slice text = SLICE_NONE;
     struct error err = {0};
+    if (!memchr(file.p, '/', file.n)) {
+        /* As like as not the secret itself: not to be repeated. */
+        note_add(c, CONFIG_ERROR, &origin, row->name,
+                 "this variable has the path of a file that holds the secret, with a slash in it");
+        return;
+    }
     if (config_read(c->arena, arena_strndup(c->arena, file.p, file.n), SECRET_BYTES_MAX, &text,
                     &err)) {
         note_add(c, CONFIG_ERROR, &origin, row->name, "%s",

@@ -109,7 +109,7 @@ static void emit_kind(struct json_writer *w, const struct schema *row)
         jw_cstr(w, "^[0-9]+([KMGT]iB)?$");
         break;
     case K_DURATION:
-        types(w, "integer|string");
+        types(w, row->flags & F_UNIT ? "string" : "integer|string");
         jw_key(w, "pattern");
         jw_cstr(w, "^(0|(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|\302\265s|\316\274s|ms|s|m|h))+)$");
         break;

@@ -5,6 +5,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -55,11 +56,20 @@ int directory_choose(const char *wanted, char **out, struct error *err)
     return 0;
 }
 
+/* In a container /dev/shm usually has 64 MiB, which one image fills. */
+static const uint64_t memory_min = UINT64_C(1) << 30;
+
+static bool is_small(const char *path)
+{
+    struct statvfs v;
+    return statvfs(path, &v) != 0 || (uint64_t)v.f_bavail * v.f_frsize < memory_min;
+}
+
 int directory_temporary(char **out, struct error *err)
 {
     const char *tmp = getenv("TMPDIR");
     const char *const places[] = {"/dev/shm", tmp && *tmp == '/' ? tmp : "/tmp"};
-    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+    for (size_t i = is_small(places[0]); i < ARRAY_LEN(places); i++) {
         CLEANUP_FREE char *path = NULL;
         if (asprintf(&path, "%s/berth-XXXXXX", places[i]) < 0) {
             path = NULL;

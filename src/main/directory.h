@@ -10,7 +10,7 @@
  * tried. */
 int directory_choose(const char *wanted, char **out, struct error *err);
 /* storage: inmemory: a new directory in memory (/dev/shm), or among the temporary files where there
- * is none. */
+ * is none of 1 GiB. */
 int directory_temporary(char **out, struct error *err);
 /* Removes it with all that is in it; what cannot be removed stays. */
 void directory_remove(const char *path);

@@ -78,6 +78,8 @@ struct store_ops {
     int (*adopt)(struct store *s, struct store_batch *batch, const struct store_source *source,
                  const struct digest *d, uint64_t size, enum store_adopted *how, struct error *err);
     int (*adopt_sync)(struct store *s, struct store_batch *batch, struct error *err);
+    int (*adopt_room)(struct store *s, const struct store_source *source, bool *copies,
+                      uint64_t *room, struct error *err);
 };
 
 struct store {
@@ -195,6 +197,13 @@ static inline int store_adopt(struct store *s, struct store_batch *batch,
 static inline int store_adopt_sync(struct store *s, struct store_batch *batch, struct error *err)
 {
     return s->ops->adopt_sync(s, batch, err);
+}
+/* Would store_adopt() of such a file take up space, because it can be neither linked nor share its
+ * blocks? And how many bytes are free. Tries it, and leaves nothing. */
+static inline int store_adopt_room(struct store *s, const struct store_source *source, bool *copies,
+                                   uint64_t *room, struct error *err)
+{
+    return s->ops->adopt_room(s, source, copies, room, err);
 }
 void store_object_release(struct store_object *o);
 

@@ -145,6 +145,7 @@ static const struct store_ops fs_ops = {
     .remove = store_fs_remove,
     .adopt = store_fs_adopt,
     .adopt_sync = store_fs_adopt_sync,
+    .adopt_room = store_fs_adopt_room,
 };
 
 /* A directory of the store, made when `make` is set. Never through a symbolic link. */

@@ -252,3 +252,49 @@ int store_fs_adopt_sync(struct store *s, struct store_batch *batch, struct error
     *batch = (struct store_batch){0};
     return store_fs_writable(fs, err);
 }
+
+/* Does the file share its blocks with a file of ours? */
+static int try_clone(struct store_fs *fs, const char *temp, int from, bool *done, struct error *err)
+{
+    CLEANUP_CLOSE int fd =
+        os_open(fs->uploads, temp, O_RDWR | O_CREAT | O_EXCL, COPY_MODE, "stage.create", err);
+    if (fd < 0)
+        return -1;
+    *done = os_clone(from, fd, "stage.write", err) == 0;
+    if (!*done && !os_copy_refused(err->sys))
+        return -1;
+    error_clear(err);
+    return 0;
+}
+
+int store_fs_adopt_room(struct store *s, const struct store_source *source, bool *copies,
+                        uint64_t *room, struct error *err)
+{
+    struct store_fs *fs = store_fs(s);
+    char temp[STAGE_ID_LEN + 1];
+    uint64_t free_bytes;
+    uint64_t total;
+    bool shared = true;
+    struct error own;
+    if (!err)
+        err = &own;
+    error_clear(err);
+    if (store_fs_writable(fs, err) != 0 || os_space(fs->uploads, &free_bytes, &total, err) != 0)
+        return -1;
+    temp_name(temp);
+    if (os_link(source->dir, source->name, fs->uploads, temp, "blob.link", err) != 0) {
+        if (!link_refused(err->sys))
+            return err->sys == ENOENT ? error_set(err, ERR_BLOB_UNKNOWN, "the file was removed")
+                                      : store_fs_note(fs, err);
+        error_clear(err);
+        if (try_clone(fs, temp, source->fd, &shared, err) != 0) {
+            (void)os_unlink(fs->uploads, temp, "stage.unlink", NULL);
+            return store_fs_note(fs, err);
+        }
+    }
+    if (os_unlink(fs->uploads, temp, "stage.unlink", err) != 0)
+        return store_fs_note(fs, err);
+    *copies = !shared;
+    *room = free_bytes;
+    return 0;
+}

@@ -83,5 +83,7 @@ int store_fs_adopt(struct store *s, struct store_batch *batch, const struct stor
                    const struct digest *d, uint64_t size, enum store_adopted *how,
                    struct error *err);
 int store_fs_adopt_sync(struct store *s, struct store_batch *batch, struct error *err);
+int store_fs_adopt_room(struct store *s, const struct store_source *source, bool *copies,
+                        uint64_t *room, struct error *err);
 
 #endif

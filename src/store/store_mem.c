@@ -364,6 +364,17 @@ static int mem_adopt_sync(struct store *s, struct store_batch *batch, struct err
     return 0;
 }
 
+static int mem_adopt_room(struct store *s, const struct store_source *source, bool *copies,
+                          uint64_t *room, struct error *err)
+{
+    (void)s;
+    (void)source;
+    (void)err;
+    *copies = true;
+    *room = UINT64_MAX;
+    return 0;
+}
+
 static void mem_close(struct store *s)
 {
     struct store_mem *m = store_mem(s);
@@ -405,6 +416,7 @@ static const struct store_ops mem_ops = {
     .remove = mem_remove,
     .adopt = mem_adopt,
     .adopt_sync = mem_adopt_sync,
+    .adopt_room = mem_adopt_room,
 };
 
 int store_mem_open(struct store **out, struct error *err)

@@ -114,6 +114,9 @@ static int fail(struct tls_conn *t)
     }
     if (t->broken)
         return error_set(t->why, ERR_BAD_REQUEST, "%s: the connection broke", phase);
+    if (tls_in_wasted(t))
+        return error_set(t->why, ERR_BAD_REQUEST, "%s: the client sends much that is no data",
+                         phase);
     if (t->in_end && e == 0)
         return error_set(t->why, ERR_BAD_REQUEST, "%s: the client left", phase);
     if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
@@ -141,6 +144,7 @@ static void finish(struct tls_conn *t)
 {
     const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
     t->ready = true;
+    t->waste = 0;
     if (name)
         t->server_name = xstrdup(name);
     remember_client(t);
@@ -202,6 +206,7 @@ ssize_t tls_conn_recv(struct tls_conn *t, void *p, size_t n)
         size_t got = 0;
         if (SSL_read_ex(t->ssl, (char *)p + total, n - total, &got) == 1) {
             total += got;
+            t->waste = 0;
             continue;
         }
         int what = SSL_get_error(t->ssl, 0);

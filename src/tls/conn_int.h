@@ -15,6 +15,7 @@ struct tls_conn {
     char *in;
     size_t in_at, in_n;
     unsigned fills; /* recv calls since tls_conn_recv began */
+    size_t waste;   /* bytes that OpenSSL took since it last gave data, after the handshake */
     /* Encrypted bytes that are to leave: out_at .. out_n of out_cap. NULL when empty. */
     char *out;
     size_t out_at, out_n, out_cap;
@@ -42,6 +43,8 @@ void tls_out_expect(struct tls_conn *t, size_t wire);
 /* As tls_conn_flush. */
 int tls_out_flush(struct tls_conn *t, bool more);
 void tls_in_release(struct tls_conn *t);
+/* The peer has sent too much that is no data; nothing more is read. */
+bool tls_in_wasted(const struct tls_conn *t);
 /* A whole record has come and OpenSSL has not seen it. */
 bool tls_in_has_record(const struct tls_conn *t);
 

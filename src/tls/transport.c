@@ -15,7 +15,9 @@
 enum {
     OUT_FIRST = 4096,      /* the smallest buffer: most handshakes fit */
     OUT_SMALL = 16 * 1024, /* what leaves more than this needs a buffer from the pool */
-    FILLS_MAX = 16,        /* a peer that sends only what gives no data must not hold the loop */
+    FILLS_MAX = 4,         /* a peer that sends only what gives no data must not hold the loop */
+    WASTE_MAX = 20 * 1024, /* a record that comes piece by piece, and hundreds of key updates: each
+                              costs 8 us, and OpenSSL itself does not count them */
     HEADER = 5,            /* of a record */
     RECORD_MAX = TLS_PLAIN + 2048 /* RFC 5246 6.2.3 */
 };
@@ -132,6 +134,11 @@ bool tls_in_has_record(const struct tls_conn *t)
     return body > RECORD_MAX || n >= HEADER + body;
 }
 
+bool tls_in_wasted(const struct tls_conn *t)
+{
+    return t->ready && t->waste > WASTE_MAX;
+}
+
 /* 1: there are bytes, 0: the end, -1: later or never. */
 static int in_fill(struct tls_conn *t)
 {
@@ -171,7 +178,10 @@ static int bio_read(BIO *bio, char *p, int n)
         if (r <= 0)
             return r;
     }
+    if (tls_in_wasted(t))
+        return -1;
     size_t got = MIN((size_t)n, t->in_n - t->in_at);
+    t->waste += got;
     memcpy(p, t->in + t->in_at, got);
     t->in_at += got;
     if (t->in_at == t->in_n)

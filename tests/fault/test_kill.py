@@ -65,8 +65,9 @@ NAMES = re.findall(r'\bX\("([^"]+)"', (TOP / "src/os/fault_points.h").read_text(
 FILE_AREAS = ("stage", "blob", "store", "config")
 POINTS = [p for name in NAMES
           for p in ([name, name + ".after"] if name.split(".")[0] in FILE_AREAS else [name])]
-# What a server without garbage collection has no occasion for: it removes no published file, writes
-# no certificates, and finds no data of registry's to take over (tests/it/test_import.py kills that).
+# What a server without garbage collection has no occasion for: it removes no published file,
+# writes no certificates, and finds no data of registry's to take over (tests/it/test_import.py
+# kills that).
 NO_OCCASION = {"blob.unlink", "blob.unlink.after", "cert.write", "import.linked",
                "import.repository", "import.mark"}
 # Conditions that have to be brought about before a point is passed.
@@ -201,8 +202,8 @@ class Tour:
                 wait_for(lambda: not self.server.alive(), 10, "the probe")
             return True
         except (*GONE, AssertionError):
-            # The connections of a killed process are reset before it is seen to be dead: on a loaded
-            # machine more than a second before.
+            # The connections of a killed process are reset before it is seen to be dead: on a
+            # loaded machine more than a second before.
             faults = self.server.env.get("BERTH_FAULTS", "")
             if "kill" in faults and is_dead_within(self.server, 30):
                 return False

@@ -27,6 +27,12 @@ mkdir "$base/upper" "$base/work" "$base/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$base/upper,workdir=$base/work" "$base/root"
 cd "$base/root"
 mount -t proc proc proc
+# The kernel is everybody's: systemd as process 1, and systemd-sysctl, would set its variables.
+for f in proc/sys proc/sysrq-trigger; do
+  [ -e $f ] || continue
+  mount --bind $f $f
+  mount -o remount,bind,ro $f
+done
 for d in run tmp; do mount -t tmpfs -o mode=755 tmpfs $d; done
 chmod 1777 tmp
 mkdir -p run/lock
@@ -45,6 +51,8 @@ ln -s pts/ptmx dev/ptmx
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 # Nothing of the outside starts here, and what is installed here may.
 rm -f usr/sbin/policy-rc.d
+# The index of all man pages, which each installation would make anew, is not looked at.
+rm -f var/lib/man-db/auto-update
 ip link set lo up
 if [ "$2" = no ]; then
   exec chroot . /bin/sleep infinity
@@ -59,7 +67,7 @@ else
   printf '[Service]\nPrivateUsers=no\n' >etc/systemd/system/service.d/chroot.conf
 fi
 rmdir .outside
-mount -t sysfs sysfs sys
+mount -t sysfs -o ro sysfs sys
 mount -t tmpfs tmpfs sys/fs/cgroup
 mkdir sys/fs/cgroup/systemd
 if ! mount -t cgroup -o none,name=systemd cgroup sys/fs/cgroup/systemd; then

@@ -507,12 +507,16 @@ for p in ("//", "///", "/v2//", "//v2/", "/v2/.", "/v2/..", "/./v2/", "/../v2/",
           "/v2/.git/config", "/v2/a/manifests/%252e%252e", "/v2/_catalog/", "/v2/_catalogs",
           "/.well-known/x", "/%",
           "/v2/*/tags/list", "/v2/~root/tags/list", "/v2/a@b/tags/list", "/v2/A/tags/list",
-          "/v2/a:b/tags/list"):
+          "/v2/a:b/tags/list", "/v2/a%3Ab/tags/list", "/v2/a/tags%3Alist", "/v2/a/blobs/sha256%3A",
+          "/v2/a/blobs/sha256%3A%2e%2e", "/v2/a/blobs/sha256%253A" + "0" * 64,
+          "/v2/a%2fblobs%2fsha256%3A" + "0" * 64):
     serve(G, p, req(b"GET " + p.encode() + b" HTTP/1.1"), {400, 404})
 for p in (b"/v2/a\0b/tags/list", b"/v2/\x01", b"/v2/\x80", b"/v2/\xc0\xae\xc0\xae/", b"/v2/\xff",
           b"/v2/a\x0b/x",
           b"/v2/\xe2\x80\xae"):
     refuse(G, repr(p)[2:-1], req(b"GET " + p + b" HTTP/1.1"))
+serve(G, "encoded-colon", req(b"GET /v2/a/blobs/sha256%3A" + b"0" * 64 + b" HTTP/1.1"), 404,
+      code="BLOB_UNKNOWN")
 serve(G, "blobs-uploads-is-no-blob", req(b"GET /v2/a/blobs/uploads/ HTTP/1.1"), {404, 405})
 serve(G, "blobs-uploads-no-slash", req(b"DELETE /v2/a/blobs/uploads HTTP/1.1"), {404, 405})
 serve(G, "no-slash", req(b"GET /v2 HTTP/1.1"))

@@ -3,6 +3,7 @@
 something else, never a 5xx (reliability.md, path normalisation and A16)."""
 
 import itertools
+import json
 
 import pytest
 from registry_client import Raw, digest, raw
@@ -33,12 +34,31 @@ def test_nothing_is_resolved(berth, registry, repo):
     for target in (f"/v2/{repo}/manifests/../manifests/t", f"/v2/./{repo}/manifests/t",
                    f"/v2//{repo}/manifests/t", f"/v2/{repo}/manifests//t",
                    f"/v2/{repo.replace('/', '%2f')}/manifests/t", f"/v2/{repo}/manifests/%74",
-                   f"/V2/{repo}/manifests/t", f"/v2/{repo}/manifests/{dgst.replace(':', '%3a')}",
+                   f"/V2/{repo}/manifests/t", f"/v2/{repo}%3a/manifests/t",
+                   f"/v2/{repo}/manifests/{dgst.replace(':', '%253a')}",
+                   f"/v2/{repo}/manifests/{dgst.replace(':', '%3a')}/",
+                   f"/v2/{repo}/manifests/{dgst.replace('a', '%61').replace('b', '%62')}",
                    f"/v2/{repo}/manifests/t%00", f"/v2/{repo}/manifests/t%20"):
         answer = raw(berth.url, "GET", target)
         assert answer is not None and answer[0] in (400, 404), target
     assert raw(berth.url, "GET", f"/v2/{repo}/manifests/t")[2] == body
     assert raw(berth.url, "GET", f"http://other.example/v2/{repo}/manifests/t")[0] in (200, 400)
+
+
+@pytest.mark.parametrize("colon", ["%3A", "%3a"])
+def test_a_digest_may_have_its_colon_encoded(berth, registry, repo, colon):
+    """Clients that percent-encode send it so. The one escape that is decoded, and only there."""
+    body = registry.push_image(repo, "t")
+    dgst = digest(body).replace(":", colon)
+    blob = json.loads(body)["layers"][0]["digest"]
+    for method, path in (("GET", f"manifests/{dgst}"), ("HEAD", f"manifests/{dgst}"),
+                         ("GET", f"blobs/{blob.replace(':', colon)}"), ("GET", f"referrers/{dgst}")):
+        answer = raw(berth.url, method, f"/v2/{repo}/{path}")
+        assert answer is not None and answer[0] == 200, (method, path)
+    assert raw(berth.url, "GET", f"/v2/{repo}/manifests/{dgst}")[2] == body
+    assert raw(berth.url, "GET", f"/v2/{repo}/manifests/t{colon}x")[0] in (400, 404)
+    assert raw(berth.url, "DELETE", f"/v2/{repo}/manifests/{dgst}")[0] == 202
+    assert raw(berth.url, "GET", f"/v2/{repo}/manifests/{digest(body)}")[0] == 404
 
 
 def test_a_path_outside_the_store_is_never_touched(berth, tmp_path):

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -106,6 +107,28 @@ def test_failures_are_limited(fresh_berth, tmp_path):
     assert status(server, basic("ann", "right")) == 200
     assert server.metric_sum("berth_logins_total", 'result="limited"') >= 100
     wait_for(lambda: status(server, basic("bob", "right")) == 200, 30, "bob's way in")
+
+
+def test_who_is_known_does_not_wait_for_others(fresh_berth, tmp_path):
+    """Bad logins fill the pool of bcrypt for many seconds: who is known never stands in that queue,
+    also not when the file is to be looked at."""
+    users = tmp_path / "users"
+    tool("-c", "-C14", "-i", users, "ann", password=b"right\n")
+    server = htpasswd_server(fresh_berth, tmp_path, users)
+    assert status(server, basic("ann", "right")) == 200
+    guesses = [threading.Thread(target=status, args=(server, basic("bob", f"guess {i}")))
+               for i in range(20)]
+    for guess in guesses:
+        guess.start()
+    worst, end = 0, time.monotonic() + 5
+    while time.monotonic() < end and any(guess.is_alive() for guess in guesses):
+        begun = time.monotonic()
+        assert status(server, basic("ann", "right")) == 200
+        worst = max(worst, time.monotonic() - begun)
+        time.sleep(0.02)
+    assert worst < 2, "it waited behind the bad logins"
+    for guess in guesses:
+        guess.join(timeout=60)
 
 
 def test_the_same_wrong_password_costs_once(fresh_berth, tmp_path):

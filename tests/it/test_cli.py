@@ -67,6 +67,16 @@ def test_bad_addresses(tmp_path, address, words, status):
     assert words in r.stderr
 
 
+@pytest.mark.parametrize("name", ["config.yml", "config.yaml"])
+def test_a_configuration_alone_is_served(tmp_path, name):
+    """The images of registry take it as their command."""
+    file = tmp_path / name
+    file.write_text("version: 0.9\n")
+    r = run(str(file))
+    assert r.returncode == 2
+    assert f"{file}:1" in r.stderr
+
+
 def test_file_environment_and_flag_in_that_order(fresh_berth, tmp_path):
     config = tmp_path / "config.yml"
     config.write_text("version: 0.1\nstorage:\n  delete:\n    enabled: false\nlog:\n  level: warn\n"

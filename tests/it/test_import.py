@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -542,6 +543,31 @@ def test_another_file_system(source, fresh_berth, tmp_path):
         shutil.rmtree(data, ignore_errors=True)
 
 
+def test_no_room_for_copies(source, tmp_path):
+    """A disk that is too small for copies is told of at once, and stays free."""
+    source, _ = source
+    data = tmp_path / "small"
+    data.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", data],
+                                           capture_output=True, check=False).returncode:
+        pytest.skip("no small file system can be mounted here")
+    try:
+        large = source.v2 / "repositories/loose/_layers/sha256"
+        for k in range(3):
+            body = os.urandom(1_000_000)
+            hexa = hashlib.sha256(body).hexdigest()
+            for path, text in ((source.v2 / f"blobs/sha256/{hexa[:2]}/{hexa}/data", body),
+                               (large / hexa / "link", f"sha256:{hexa}".encode())):
+                path.parent.mkdir(parents=True)
+                path.write_bytes(text)
+        run = berth_import(source.data, data, check=False)
+        assert run.status == 1 and "are free for copies" in run.err, run.err
+        assert not any(p.is_file() for p in (data / "blobs").rglob("*"))
+        assert not (data / "adopted.json").exists()
+    finally:
+        subprocess.run(["umount", data], check=True)
+
+
 def test_in_place(source, fresh_berth):
     """The data directory is the registry's own, as a drop-in has it; and registry goes on from it,
     if somebody changes his mind."""
@@ -571,6 +597,14 @@ def test_serve_adopts(source, fresh_berth):
     server.restart()
     assert Registry(server.url).manifest("app", "latest").status_code == 404
     assert server.log().count("is taken over") == 1
+    # Whoever went back to registry and comes again is told what to do.
+    assert server.log().count("was taken over before") == 1
+    server.stop()
+    # What was taken over already, when that cannot be read: not again, which would turn tags back.
+    (source.data / "adopted.json").write_text('{"imports": [')
+    server.spawn()
+    server.wait(1)
+    assert "adopted.json: is damaged" in server.log()
 
 
 def test_almost_empty(tmp_path, fresh_berth):
@@ -588,16 +622,17 @@ def test_almost_empty(tmp_path, fresh_berth):
     assert catalog(Registry(server.url)) == ["x"]
 
 
-def test_without_permission(source, tmp_path):
+def test_without_permission(source, tmp_path, request):
     """--dry-run needs no more than to read; and who may not read all of it is told so."""
     source, _ = source
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
     os.chmod(tmp_path, 0o755)
-    path = tmp_path
-    while path != path.parent:  # the way there is pytest's own, and private
-        os.chmod(path, os.stat(path).st_mode | 0o055)
-        path = path.parent
+    closed = [p for p in tmp_path.parents if p.stat().st_mode & 0o005 != 0o005]
+    modes = [stat.S_IMODE(p.stat().st_mode) for p in closed]
+    for path in closed:  # the way there is pytest's own, and private
+        os.chmod(path, 0o755)
+    request.addfinalizer(lambda: [os.chmod(p, m) for p, m in zip(closed, modes)])
 
     def as_nobody(*args):
         return subprocess.run([binary(), "import", "registry2", source.data, *args], text=True,
@@ -613,6 +648,17 @@ def test_without_permission(source, tmp_path):
     os.chmod(secret, 0o755)
     run = as_nobody("--data", str(tmp_path / "not/mine"))
     assert run.returncode == 1 and f"{tmp_path}/not" in run.stderr
+    # Files of another user cannot be linked; that is said. Nor does root write into his directory.
+    data = tmp_path / "his"
+    data.mkdir()
+    os.chown(data, 65534, 65534)
+    run = berth_import(source.data, data, check=False)
+    assert run.status == 1 and "belongs to user 65534" in run.err and not os.listdir(data)
+    run = as_nobody("--data", str(data))
+    assert run.returncode == 3, run.stderr
+    if Path("/proc/sys/fs/protected_hardlinks").read_text().strip() == "1":
+        assert re.search(r"^ +0  blobs as hard links$", run.stdout, re.M)
+        assert "cannot be hard links" in run.stderr and "are copied" in run.stderr
 
 
 def test_command_line(source, tmp_path):

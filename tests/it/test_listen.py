@@ -211,6 +211,30 @@ def test_in_memory_leaves_nothing(tmp_path):
     assert not os.path.exists(directory)
 
 
+def can_mount():
+    return subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/dev/shm"],
+                          capture_output=True, timeout=20).returncode == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs a mount namespace")
+def test_in_memory_in_a_container(tmp_path):
+    """Whose /dev/shm has 64 MiB: less than an image."""
+    class Inside(Berth):
+        def command(self):
+            small = "mount -t tmpfs -o size=64m none /dev/shm && exec \"$@\""
+            return ["unshare", "-m", "sh", "-c", small, "sh", *super().command()]
+
+    file = config(tmp_path / "c.yml", "storage: inmemory")
+    b = Inside(tmp_path / "b", config=file, env={"TMPDIR": str(tmp_path)}, options={
+        "storage.filesystem.rootdirectory": None, "storage.delete.enabled": None})
+    try:
+        big = b"x" * (80 << 20)
+        assert Registry(b.url).push_blob("a/b", big) == digest(big)
+    finally:
+        b.stop()
+    assert not list(tmp_path.glob("berth-*"))
+
+
 def test_in_memory_leaves_nothing_when_hurried(tmp_path):
     """A second signal ends the process at once; its memory is given back all the same."""
     file = config(tmp_path / "c.yml", "storage: inmemory")

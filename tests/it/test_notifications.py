@@ -461,8 +461,8 @@ def cost_of_pushes(berth, n=10):
 
 
 def test_cost(fresh_berth, told, hook):
-    """An event is no transaction of its own, and a pull has none; what the endpoint's cursor and the
-    pulls cost depends on the time, not on how many there are."""
+    """An event is no transaction of its own, and a pull has none; what the endpoint's cursor and
+    the pulls cost depends on the time, not on how many there are."""
     without = cost_of_pushes(fresh_berth())
     berth = told()
     start = time.monotonic()

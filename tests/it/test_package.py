@@ -28,11 +28,13 @@ def deb(built):
 
 @pytest.fixture(scope="session")
 def newer(built, tmp_path_factory):
-    """A later version, whose configuration file differs."""
+    """A later version, whose configuration file differs: the same program packed once more, which
+    takes a second where another build takes a minute."""
     out = tmp_path_factory.mktemp("newer")
-    build(out, "--version=99.1", "--no-lint")
     tree = out / "tree"
-    subprocess.run(["dpkg-deb", "-R", deb_of(out), tree], check=True)
+    subprocess.run(["dpkg-deb", "-R", deb_of(built[0]), tree], check=True)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"^Version: .*$", "Version: 99.1-1", control.read_text(), flags=re.M))
     with open(tree / "etc/berth/config.yml", "a", encoding="utf-8") as f:
         f.write("# something that version 99.1 says\n")
     changed = out / "changed.deb"
@@ -156,7 +158,7 @@ def install(machine, deb, **kw):
 def test_install_upgrade_remove_purge(machine, deb, newer):
     assert machine.run("berth", "health", check=False).returncode != 0
     install(machine, deb)
-    version = machine.run("berth", "version").stdout
+    assert machine.run("berth", "version").stdout.startswith("berth ")
     assert machine.sh("getent passwd berth").stdout.endswith(":/var/lib/berth:/usr/sbin/nologin\n")
     assert machine.run("stat", "-c", "%a %U:%G", "/etc/berth", "/etc/berth/config.yml",
                        "/var/lib/berth").stdout.split("\n")[:3] == [
@@ -174,7 +176,7 @@ def test_install_upgrade_remove_purge(machine, deb, newer):
     machine.sh(f"printf '%s' '{mine}' >>/etc/berth/config.yml")
     before = machine.sh("cat /etc/berth/config.yml").stdout
     install(machine, newer)
-    assert machine.run("berth", "version").stdout == "berth 99.1\n" != version
+    assert machine.run("dpkg-query", "-W", "-f", "${Version}", "berth").stdout == "99.1-1"
     assert machine.sh("cat /etc/berth/config.yml").stdout == before
     assert "version 99.1" in machine.sh("cat /etc/berth/config.yml.dpkg-dist").stdout
     assert machine.run("stat", "-c", "%a %U:%G", "/etc/berth/config.yml").stdout == "640 root:berth\n"

@@ -234,6 +234,16 @@ def test_it_is_started_by_its_installation(machine):
     assert limit == 262144 or limit >= most
 
 
+def test_the_kernel_is_left_alone(machine):
+    """This machine's systemd is real, and the kernel is that of all of us."""
+    machine.run("systemctl", "start", "systemd-sysctl", check=False)
+    r = machine.run("sh", "-c", "cat /proc/sys/fs/file-max >/proc/sys/fs/file-max", check=False)
+    assert r.returncode != 0 and "Read-only" in r.stderr
+    r = machine.run("sh", "-c", "for f in /sys/kernel/mm/*/*; do test -w $f && echo $f; done",
+                    check=False)
+    assert not r.stdout
+
+
 def test_push_and_pull_with_the_hardening(machine):
     machine.push(URL, "a/b", "1", 3_000_000)
     assert machine.fetched(URL, "a/b", "1") == 3_000_000

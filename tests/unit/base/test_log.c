@@ -315,6 +315,25 @@ static void many_long_fields_still_fit(void **state)
     }
 }
 
+/* What the configuration adds to every line must not cost any, nor the report of lost ones. */
+static void common_fields_that_never_fit(void **state)
+{
+    (void)state;
+    static char key[8192];
+    memset(key, 'k', sizeof key - 1);
+    struct log_field fields[] = {F_STR("a", SLICE_LIT("b")), F_STR(key, SLICE_LIT("v")),
+                                 F_STR(key, SLICE_LIT("v"))};
+    for (int format = 0; format <= LOG_FORMAT_COMBINED; format++) {
+        struct sink *s = sink_new((enum log_format)format, LOG_LEVEL_INFO);
+        log_set_fields(s->log, ARRAY_LEN(fields), fields);
+        LOG(s->log, LOG_LEVEL_INFO, "started", F_INT("own", 7));
+        assert_non_null(strstr(sink_text(s), "started"));
+        assert_non_null(strstr(sink_text(s), "own"));
+        assert_null(strstr(sink_text(s), "kkkk"));
+        sink_free(s);
+    }
+}
+
 static void a_dead_descriptor_does_no_harm(void **state)
 {
     (void)state;
@@ -485,6 +504,7 @@ int main(void)
         cmocka_unit_test(errors),
         cmocka_unit_test(a_long_value_is_clipped_not_the_line),
         cmocka_unit_test(many_long_fields_still_fit),
+        cmocka_unit_test(common_fields_that_never_fit),
         cmocka_unit_test(a_dead_descriptor_does_no_harm),
         cmocka_unit_test(a_stalled_reader),
         cmocka_unit_test(what_is_missing_is_said_in_its_place),

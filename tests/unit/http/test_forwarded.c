@@ -158,7 +158,13 @@ static void test_fields(void **state)
         {"X-Forwarded-For: 203.0.113.7, , 10.0.0.2,", "203.0.113.7", "", ""},
         {"X-Forwarded-For: 203.0.113.7, <script>", "", "", ""},
         {"X-Forwarded-For: ,,,", "", "", ""},
-        {"X-Forwarded-For: nobody\nX-Real-Ip: 203.0.113.8", "203.0.113.8", "", ""},
+        /* what the proxy says counts, not what the client put into another field */
+        {"X-Forwarded-For: unknown\nX-Real-Ip: 9.9.9.9", "", "", ""},
+        {"X-Forwarded-For: unknown\nForwarded: for=9.9.9.9", "", "", ""},
+        {"X-Real-Ip: unknown\nForwarded: for=9.9.9.9", "", "", ""},
+        {"X-Forwarded-For: \", 203.0.113.7\nForwarded: for=9.9.9.9", "203.0.113.7", "", ""},
+        {"X-Forwarded-For: \"1.1.1.1\\, 203.0.113.7", "203.0.113.7", "", ""},
+        {"Forwarded: for=9.9.9.9;by=\", for=\"203.0.113.7\"", "", "", ""},
         /* scheme and host: the first, as distribution */
         {"X-Forwarded-Proto: https, http\nX-Forwarded-Host: a.example , b.example", "", "https",
          "a.example"},

@@ -350,12 +350,54 @@ static void test_tables(void **state)
     assert_string_equal(m.route->name, "blob");
 }
 
+/* "%3A" in the last component, and nothing else. */
+static void test_path(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *want;
+    } rows[] = {
+        {"/v2/a/blobs/sha256%3Aab", "/v2/a/blobs/sha256:ab"},
+        {"/v2/a/blobs/sha256%3aab", "/v2/a/blobs/sha256:ab"},
+        {"/%3A", "/:"},
+        {"/%3A%3a%3A", "/:::"},
+        {"/v2/a%3Ab/blobs/x", NULL},
+        {"/v2/a/blobs/x%3A/", NULL},
+        {"/v2/a%3Ab/blobs/x%3Ay", "/v2/a%3Ab/blobs/x:y"},
+        {"/v2/a/blobs/x%253Ay", NULL},
+        {"/v2/a/blobs/x%%3Ay", "/v2/a/blobs/x%:y"},
+        {"/v2/a/blobs/%2e%2E", NULL},
+        {"/v2/a/blobs/b%2Fc%3A", "/v2/a/blobs/b%2Fc:"},
+        {"/x%3", NULL},
+        {"/x%", NULL},
+        {"/x%3B%00", NULL},
+        {"/", NULL},
+        {"*", NULL},
+        {"%3A", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct arena *a = arena_new(256);
+        size_t n = strlen(rows[i].path);
+        char *heap = malloc(n ? n : 1); /* no NUL behind it: it is not looked at */
+        assert_non_null(heap);
+        memcpy(heap, rows[i].path, n);
+        struct slice got = route_path(a, slice_make(heap, n));
+        const char *want = rows[i].want ? rows[i].want : rows[i].path;
+        if (!slice_is(got, want))
+            fail_msg("%s became %.*s", rows[i].path, SLICE_ARG(got));
+        free(heap);
+        arena_free(a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_components),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_path),
         cmocka_unit_test(test_tables),
     };
     return cmocka_run_group_tests_name("http_route", tests, NULL, NULL);

@@ -375,6 +375,104 @@ static void test_content(void **state)
     assert_int_equal(r.findings, 7);
 }
 
+/* A size that no manifest says proves nothing: such a file is hashed always. */
+static void test_unknown_size(void **state)
+{
+    struct tree *t = *state;
+    struct digest whole = tree_content(t, LARGE, 6);
+    struct digest cut = tree_content(t, LARGE, 7);
+    char *p = xcalloc(1, LARGE);
+    tree_layer(t, "c", &whole);
+    tree_layer(t, "c", &cut);
+    tree_file(t, blob_file(&cut), p, LARGE - 1000); /* cut off by a crash in the middle of a push */
+    free(p);
+    struct import_result r = tree_import(t);
+    expect(t, "bad-digest", cut.text + 7, "left out");
+    assert_int_equal(r.findings, 1);
+    assert_int_equal(r.blobs_linked, 1);
+    assert_false(has_blob(t, "c", &cut));
+    /* So nothing is in the way of the push that brings it whole. */
+    struct meta_pend pend;
+    assert_int_equal(meta_blob_pend(t->meta, &cut, LARGE, &pend, NULL), 0);
+}
+
+/* What was damaged in berth, or came damaged by --verify size, is found and mended by full. */
+static void test_repair(void **state)
+{
+    struct tree *t = *state;
+    struct import_result r = {0};
+    struct error err = {0};
+    bool ok = true;
+    struct digest config = tree_content(t, 100, 1);
+    struct digest d = tree_content(t, LARGE, 5);
+    tree_layer(t, "c", &config);
+    tree_layer(t, "c", &d);
+    tree_manifest(t, "c", image_text(NULL, &config, 100, &d, (uint64_t[]){LARGE}, 1), "x", NULL);
+    char *bad = xcalloc(1, LARGE);
+    tree_file(t, blob_file(&d), bad, LARGE);
+    assert_int_equal(tree_import(t).findings, 0);
+    assert_int_equal(store_verify(t->store, &d, LARGE, &ok, NULL), 0);
+    assert_false(ok);
+    assert_int_equal(tree_run(t, IMPORT_VERIFY_FULL, false, 2, &r, &err), 0);
+    expect(t, "bad-digest", d.text + 7, "what berth has under it is damaged too");
+    assert_int_equal(r.findings, 1);
+    /* A good file comes from a backup; the damaged one stays a file of its own. */
+    tree_rm(t, blob_file(&d));
+    (void)tree_content(t, LARGE, 5);
+    assert_int_equal(tree_run(t, IMPORT_VERIFY_FULL, false, 2, &r, &err), 0);
+    assert_int_equal(r.findings, 0);
+    assert_int_equal(store_verify(t->store, &d, LARGE, &ok, NULL), 0);
+    assert_true(ok);
+    /* Now the source goes bad: berth's stays. */
+    tree_rm(t, blob_file(&d));
+    tree_file(t, blob_file(&d), bad, LARGE);
+    assert_int_equal(tree_run(t, IMPORT_VERIFY_FULL, false, 2, &r, &err), 0);
+    expect(t, "bad-digest", d.text + 7, "but berth's has it, and stays");
+    assert_int_equal(store_verify(t->store, &d, LARGE, &ok, NULL), 0);
+    assert_true(ok);
+    free(bad);
+}
+
+/* --- room for copies --- */
+
+static uint64_t free_bytes;
+
+static int little_room(struct store *s, const struct store_source *source, bool *copies,
+                       uint64_t *room, struct error *err)
+{
+    (void)s, (void)err;
+    assert_true(source->fd >= 0);
+    *copies = true;
+    *room = free_bytes;
+    return 0;
+}
+
+static void test_room(void **state)
+{
+    struct tree *t = *state;
+    struct import_result r = {0};
+    struct error err = {0};
+    const struct store_ops *whole = t->store->ops;
+    struct store_ops ops = *whole;
+    struct digest image = tree_image(t, "app", "x", 1);
+    tree_image(t, "app", "y", 2);
+    ops.adopt_room = little_room;
+    t->store->ops = &ops;
+    free_bytes = 2 * LARGE - 1;
+    assert_int_equal(tree_run(t, IMPORT_VERIFY_SIZE, false, 2, &r, &err), -1);
+    assert_int_equal(err.code, ERR_NO_SPACE);
+    assert_non_null(strstr(err.detail, "can be no hard links"));
+    assert_int_equal(r.blobs_linked + r.blobs_inline, 0);
+    free_bytes++;
+    assert_int_equal(tree_run(t, IMPORT_VERIFY_SIZE, false, 2, &r, &err), 0);
+    assert_int_equal(t->progress.copies, 2 * LARGE);
+    /* What is there already needs none. */
+    free_bytes = 0;
+    assert_int_equal(tree_run(t, IMPORT_VERIFY_SIZE, false, 2, &r, &err), 0);
+    assert_string_equal(tag_of(t, "app", "x"), image.text);
+    t->store->ops = whole;
+}
+
 /* What berth has under the digest stays. */
 static void test_conflict(void **state)
 {
@@ -655,10 +753,10 @@ static void test_database(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_links),    TEST(test_names),  TEST(test_tags),       TEST(test_manifests),
-        TEST(test_missing),  TEST(test_sparse), TEST(test_content),    TEST(test_conflict),
-        TEST(test_files),    TEST(test_cancel), TEST(test_permission), TEST(test_changing),
-        TEST(test_database),
+        TEST(test_links),   TEST(test_names),      TEST(test_tags),         TEST(test_manifests),
+        TEST(test_missing), TEST(test_sparse),     TEST(test_unknown_size), TEST(test_repair),
+        TEST(test_room),    TEST(test_content),    TEST(test_conflict),     TEST(test_files),
+        TEST(test_cancel),  TEST(test_permission), TEST(test_changing),     TEST(test_database),
     };
     return cmocka_run_group_tests_name("import_bad", tests, NULL, NULL);
 }

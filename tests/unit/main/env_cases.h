@@ -24,7 +24,7 @@
   "",
  "REGISTRY_HTTP_ADDR=",
  "http.addr = 127.0.0.1:5000\n"
-  "warn this variable is empty: the addr that is given elsewhere is dropped"},
+  "warn this variable is empty: it drops what is given of \"addr\" elsewhere"},
 {"empty debug address: none", NULL,
  "REGISTRY_HTTP_DEBUG_ADDR=",
  "http.debug.addr = \"\"\n"
@@ -150,7 +150,7 @@
   "",
  "REGISTRY_LOG_LEVEL=",
  "log.level = info\n"
-  "warn this variable is empty: the level that"},
+  "warn this variable is empty: it drops what is given of \"level\""},
 {"formatter", NULL,
  "REGISTRY_LOG_FORMATTER=logstash",
  "log.formatter = logstash\n"
@@ -214,7 +214,18 @@
   "",
  "REGISTRY_HTTP=",
  "http.prefix = /\n"
-  "warn this variable is empty: the http that"},
+  "warn this variable is empty: it drops what is given of \"http\""},
+{"twice in the environment: the first counts, as in Go", NULL,
+ "REGISTRY_HTTP_ADDR=:1\nREGISTRY_HTTP_ADDR=:2", "http.addr = \":1\"\n"
+  "quiet"},
+{"equal signs in a value, and a line without one", NULL,
+ "REGISTRY_HTTP_SECRET\nREGISTRY_AUTH=silly\nREGISTRY_AUTH_SILLY_REALM=a=b==\n"
+ "REGISTRY_AUTH_SILLY_SERVICE=\"=\"", "auth.silly.realm = a=b==\n"
+ "auth.silly.service = \"=\"\n"
+  "quiet"},
+{"in lower case: nobody's, as in registry", NULL,
+ "registry_http_addr=:1\nRegistry_HTTP_ADDR=:2", "http.addr = 127.0.0.1:5000\n"
+  "quiet"},
 {"empty where nothing is given", "storage: {filesystem: {rootdirectory: /d}}\n",
  "REGISTRY_HTTP_HOST=\nREGISTRY_LOG=", "quiet"},
 {"version", NULL, "REGISTRY_VERSION=0.1", "quiet"},

@@ -156,7 +156,7 @@
   "",
  "REGISTRY_AUTH=",
  "auth.kind none\n"
-  "warn REGISTRY_AUTH: : this variable is empty: the auth that is given elsewhere"},
+  "warn REGISTRY_AUTH: : this variable is empty: it drops what is given of \"auth\" elsewhere"},
 {"a kind without its realm", NULL,
  "REGISTRY_AUTH=htpasswd",
  "error auth.htpasswd.realm: missing: auth.htpasswd needs it\n"

@@ -483,6 +483,56 @@ static void test_dump_hides_secrets(void **state)
         strstr(text, "- {name: a, url: http://a, headers: {Authorization: [\"******\"]}}"));
     assert_false(help_noted(c, CONFIG_WARNING, "t0ken"));
     config_free(c);
+    /* A login in a URL, a query, and what may be a secret under a key that nobody knows. */
+    struct error err = {0};
+    assert_int_equal(
+        help_load(
+            "notifications: {endpoints: [{url: 'https://u:t0ken@a/?t0ken', Headers: {A: [t0ken]}, "
+            "timeout: 2s, pasword: t0ken}]}\nhealth: {http: [{uri: 'http://u:t0ken@a/'}]}\n"
+            "auth: {token: {realm: 'http://u:t0ken@a/', service: a, issuer: a, jwks: /a}}\n",
+            NULL, NULL, false, &c, &err),
+        0);
+    CLEANUP_FREE char *urls = dump(c, true);
+    assert_null(strstr(urls, "t0ken"));
+    assert_non_null(strstr(urls, "- {url: \"https://******@a/?******\", timeout: 2s}"));
+    assert_non_null(strstr(urls, "realm: \"http://******@a/\""));
+    assert_false(help_noted(c, CONFIG_WARNING, "t0ken"));
+    config_free(c);
+}
+
+/* Written out, false is more than the default: the dump of one is not the other. */
+static void test_strict_validation(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *env, *printed;
+        bool disabled, strict;
+    } rows[] = {
+        {"", NULL, NULL, false, false},
+        {"validation: {manifests: {urls: {allow: [a]}}}\n", NULL, NULL, false, false},
+        {"validation: {disabled: false}\n", NULL, "disabled: false", false, true},
+        {"validation: {disabled: true}\n", NULL, "disabled: true", true, false},
+        {"validation: {disabled: }\n", NULL, NULL, false, false},
+        {"validation: {enabled: true}\n", NULL, "disabled: false", false, true},
+        {"validation: {enabled: false}\n", NULL, NULL, false, false},
+        {"validation: {enabled: true, disabled: true}\n", NULL, "disabled: false", false, true},
+        {"validation: {enabled: false, disabled: true}\n", NULL, "disabled: true", true, false},
+        {"validation: {disabled: false}\n", "REGISTRY_VALIDATION_DISABLED=", NULL, false, false},
+        {"", "REGISTRY_VALIDATION_ENABLED=true", "disabled: false", false, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config *c = good(rows[i].file, rows[i].env, NULL);
+        assert_int_equal(config_settings(c)->validation_disabled, rows[i].disabled);
+        assert_int_equal(config_settings(c)->validation_strict, rows[i].strict);
+        CLEANUP_FREE char *text = dump(c, false);
+        const char *section = strstr(text, "validation:\n");
+        assert_non_null(section);
+        if (rows[i].printed)
+            assert_memory_equal(section + 14, rows[i].printed, strlen(rows[i].printed));
+        else
+            assert_memory_equal(section + 14, "manifests:", 10);
+        config_free(c);
+    }
 }
 
 /* ---- differences ---- */
@@ -513,6 +563,12 @@ static void test_diff(void **state)
         {"storage: inmemory\n", "storage: {filesystem: {rootdirectory: /a}}\n", "storage "},
         {"storage: {filesystem: {rootdirectory: /b}}\n",
          "storage: {filesystem: {rootdirectory: /a}}\n", "storage.filesystem.rootdirectory "},
+        {"notifications: {endpoints: [{name: a, url: 'http://u:a@h/'}]}\n",
+         "notifications: {endpoints: [{name: a, url: 'http://u:b@h/'}]}\n",
+         "notifications.endpoints "},
+        {"auth: {silly: {realm: 'http://u:a@h/', service: s}}\n",
+         "auth: {silly: {realm: 'http://u:b@h/', service: s}}\n", "auth.silly.realm* "},
+        {"", "validation: {disabled: false}\n", "validation.disabled* "},
         {"", "storage: {delete: {enabled: false}, maintenance: {readonly: {enabled: true}}}\n",
          "storage.delete.enabled* storage.maintenance.readonly.enabled* "},
         {"storage: {delete: {enabled: true}}\n", "storage: {delete: {enabled: yes}}\n", ""},
@@ -561,6 +617,7 @@ int main(void)
         TEST(test_dump_reads_back),
         TEST(test_dump_origins),
         TEST(test_dump_hides_secrets),
+        TEST(test_strict_validation),
         TEST(test_diff),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

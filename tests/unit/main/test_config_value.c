@@ -101,6 +101,10 @@ static void test_values(void **state)
         {"http.draintimeout", "1500us", 0, 2}, /* rounded up */
         {"http.draintimeout", "1", 0, 1},
         {"http.draintimeout", "-1", -1, 0},
+        {"storage.maintenance.uploadpurging.age", "168h", 0, 604800000},
+        {"storage.maintenance.uploadpurging.age", "168", -1, 0},
+        {"storage.maintenance.uploadpurging.age", "0", -1, 0},
+        {"storage.maintenance.uploadpurging.interval", "3600000000000", -1, 0},
         {"http.timeouts.head", "100ms", 0, 100},
         {"http.timeouts.head", "99ms", -1, 0},
         {"log.level", "Error", 0, 0},
@@ -113,6 +117,42 @@ static void test_values(void **state)
         int r = value_read(schema_find(rows[i].row), &n, &v, why, sizeof why);
         if (r != rows[i].want || (!r && v.number != rows[i].number) || (r != 0) != (why[0] != 0))
             fail_msg("%s: %s: %d %jd %s", rows[i].row, rows[i].text, r, (intmax_t)v.number, why);
+    }
+}
+
+static void test_shown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *shown, *url, *query;
+    } rows[] = {
+        {"", "", "", ""},
+        {"plain", "plain", "plain", "plain"},
+        {"u:p@h", "******", "u:p@h", "u:p@h"},
+        {"http://h/a?b#c", "http://h/a?b#c", "http://h/a?b#c", "http://h/a?******"},
+        {"http://h?", "http://h?", "http://h?", "http://h?"},
+        {"http://u:p@h:1/a?b", "******", "http://******@h:1/a?b", "http://******@h:1/a?******"},
+        {"http://u:p@q@h", "******", "http://******@h", "http://******@h"},
+        {"http://@h", "******", "http://******@h", "http://******@h"},
+        {"http://h/@a", "******", "http://h/@a", "http://h/@a"},
+        {"http://u@", "******", "http://******@", "http://******@"},
+        {"://", "://", "://", "://"},
+        {"?a://b", "?a://b", "?a://b", "?a://b"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *const want[] = {rows[i].url, rows[i].query};
+        struct slice shown = text_shown(slice_cstr(rows[i].text));
+        assert_true(slice_is(shown, rows[i].shown));
+        for (unsigned query = 0; query < 2; query++) {
+            CLEANUP_BUF struct buf b;
+            CLEANUP_BUF struct buf again;
+            buf_init(&b, 256);
+            buf_init(&again, 256);
+            url_print(slice_cstr(rows[i].text), query, &b);
+            assert_true(slice_is(buf_view(&b), want[query]));
+            url_print(buf_view(&b), query, &again);
+            assert_true(slice_eq(buf_view(&b), buf_view(&again)));
+        }
     }
 }
 
@@ -243,9 +283,9 @@ static void test_quoting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_durations), TEST(test_durations_printed), TEST(test_values),
-        TEST(test_nulls),     TEST(test_addresses),         TEST(test_urls),
-        TEST(test_distance),  TEST(test_quoting),
+        TEST(test_durations), TEST(test_durations_printed), TEST(test_values), TEST(test_shown),
+        TEST(test_nulls),     TEST(test_addresses),         TEST(test_urls),   TEST(test_distance),
+        TEST(test_quoting),
     };
     return cmocka_run_group_tests_name("config_value", tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
+#include "base/hash.h"
 #include "fixture_sqlite.h"
 #include "meta/migrate.h"
 
@@ -154,13 +156,64 @@ static void test_first_version(void **state)
     sqdb_close(db);
 }
 
+/* What a server of the first version left when it was killed: content, and the log still there. */
+static void test_first_version_with_content(void **state)
+{
+    struct meta_fixture *f = *state;
+    struct slice repo = S("a/b");
+    struct sqdb *killed = NULL;
+    struct meta_events page = {0};
+    struct meta_upload up;
+    int64_t position = 0, n = 0;
+    struct image im = image_push(f->m, f->a, repo, 1, "v1");
+    OK(meta_upload_create(f->m, repo, S("u1"), HASH_SHA256, &err));
+    sqlite_fixture_exec(state, "DROP TABLE events; DROP TABLE cursors;"
+                               "DELETE FROM schema WHERE version > 1");
+    /* While there is another connection the log is not moved. */
+    OK(sqdb_open(sqlite_fixture_path(state), SQDB_READER, &killed, &err));
+    assert_int_equal(sqdb_number(killed, "SELECT count(*) FROM tags", &n, NULL), 1);
+    meta_close(f->m);
+    f->m = f->open(f);
+    assert_non_null(f->m);
+    sqdb_close(killed);
+    assert_int_equal(sqlite_fixture_number(state, "SELECT max(version) FROM schema"), 2);
+    assert_is(f->m, repo, ref_tag("v1"), &im);
+    assert_stats(f->m, 1, 1, 1, 2, 1);
+    OK(meta_upload_get(f->m, repo, S("u1"), f->a, &up, &err));
+    OK(meta_cursor_ensure(f->m, S("hook"), &position, &err));
+    struct image next = image_push(f->m, f->a, repo, 2, NULL);
+    struct meta_event e = {.action = S("push"), .repo = repo};
+    struct meta_manifest_put in = put_of(f->a, repo, &next, "v2");
+    struct meta_manifest_put_result out;
+    in.event = &e;
+    OK(meta_manifest_put(f->m, &in, f->a, &out, &err));
+    OK(meta_events_after(f->m, position, 10, f->a, &page, &err));
+    assert_int_equal(page.n, 1);
+}
+
+/* Databases of the first version are out there: what has been released does not change. */
+static void test_released_steps(void **state)
+{
+    CLEANUP_BUF struct buf all;
+    char hex[HASH_HEX_MAX + 1];
+    (void)state;
+    buf_init(&all, 64 * 1024);
+    for (size_t i = 0; i < ARRAY_LEN(meta_migrations[0].sql) && meta_migrations[0].sql[i]; i++)
+        buf_puts(&all, meta_migrations[0].sql[i]);
+    hash_hex(HASH_SHA256, all.p, all.n, hex);
+    assert_string_equal(hex, "9f3c20ec51a81ed9bbaf6a706e6d9d9b3750175798b0f728336b71bbfe8e721c");
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, sqlite_fixture_setup, sqlite_fixture_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_steps),   TEST(test_step_fails), TEST(test_newer),         TEST(test_foreign),
-        TEST(test_at_once), TEST(test_generation), TEST(test_first_version),
+        TEST(test_steps),          TEST(test_step_fails),
+        TEST(test_newer),          TEST(test_foreign),
+        TEST(test_at_once),        TEST(test_generation),
+        TEST(test_first_version),  TEST(test_first_version_with_content),
+        TEST(test_released_steps),
     };
     return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);
 }

@@ -141,6 +141,37 @@ static void test_link(void **state)
 }
 
 /* Thousands of files, a handful of syncs. */
+/* Is there room, and is it needed? Nothing is left of the question. */
+static void test_room(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    bool copies = true;
+    uint64_t room = 0;
+    assert_int_equal(store_adopt_room(f->s, &f->f.source, &copies, &room, &err), 0);
+    assert_false(copies);
+    assert_true(room > 0);
+    faults("blob.link=EXDEV+,stage.write=EXDEV+");
+    assert_int_equal(store_adopt_room(f->s, &f->f.source, &copies, &room, &err), 0);
+    assert_true(copies);
+    faults("blob.link=EIO");
+    assert_int_equal(store_adopt_room(f->s, &f->f.source, &copies, &room, &err), -1);
+    assert_int_equal(err.sys, EIO);
+    faults("blob.link=EXDEV,stage.create=EIO");
+    assert_int_equal(store_adopt_room(f->s, &f->f.source, &copies, &room, &err), -1);
+    faults("blob.link=EXDEV,stage.write=EIO");
+    assert_int_equal(store_adopt_room(f->s, &f->f.source, &copies, &room, &err), -1);
+    faults("");
+    struct source gone;
+    source_make(&gone, "x", 1);
+    assert_int_equal(unlinkat(gone.source.dir, gone.source.name, 0), 0);
+    assert_int_equal(store_adopt_room(f->s, &gone.source, &copies, &room, &err), -1);
+    assert_int_equal(err.code, ERR_BLOB_UNKNOWN);
+    source_remove(&gone);
+    assert_int_equal(stages(f), 0);
+    assert_untouched(f);
+}
+
 static void test_batch_syncs(void **state)
 {
     struct fixture *f = *state;
@@ -352,8 +383,9 @@ static void test_kill(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_link),    TEST(test_batch_syncs), TEST(test_copy),     TEST(test_copy_over),
-        TEST(test_swapped), TEST(test_no_file),     TEST(test_failures), TEST(test_kill),
+        TEST(test_link),    TEST(test_room),      TEST(test_batch_syncs),
+        TEST(test_copy),    TEST(test_copy_over), TEST(test_swapped),
+        TEST(test_no_file), TEST(test_failures),  TEST(test_kill),
     };
     return cmocka_run_group_tests_name("store_adopt", tests, NULL, NULL);
 }
