@@ -28,8 +28,8 @@ struct log_line {
     size_t clip;                     /* no value is longer */
 };
 
-/* With its end of line, instead of what is in b. A line that does not fit is made again with shorter
- * values, and then without the common fields. */
+/* With its end of line, instead of what is in b. A line that does not fit is made again with
+ * shorter values, and then without the common fields. */
 void log_line_make(struct buf *b, enum log_format format, struct log_line *line);
 
 #endif

@@ -247,6 +247,8 @@ static int work(const struct order *o, FILE *report)
         if (data_directory(o, &directory, &err) != 0 || check_owner(directory, &err) != 0)
             return fail(&err);
     }
+    if (directory && !o->json)
+        fprintf(stderr, "berth: importing into %s\n", directory);
     watch_start(&watch);
     int failed = import_into(o, directory, &c, &result, &err);
     watch_end(&watch);

@@ -100,6 +100,8 @@ static void again_due(struct task *t)
         c->codec->again(c);
     }
     pump(c);
+    if (!c->closed && c->phase == CONN_OPEN && conn_draining(c))
+        c->codec->drain(c); /* it may have come while this was posted, and passed by */
     conn_leave(c);
 }
 

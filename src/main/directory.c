@@ -19,7 +19,10 @@ static int usable(const char *path, struct error *err)
         return -1;
     if (access(path, R_OK | W_OK | X_OK) != 0)
         return error_detail(err, ERR_UNKNOWN,
-                            "the data directory %s may not be written by this user", path);
+                            "the data directory %s may not be written by this user%s", path,
+                            errno == EROFS ? ": the file system is read-only here (a systemd "
+                                             "unit needs ReadWritePaths= with it)"
+                                           : "");
     return 0;
 }
 

@@ -198,6 +198,18 @@ def test_berth_sees_the_client(site, kind):
     assert not any(line.startswith("198.51.100.7") for line in lines)
 
 
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "haproxy-proxy-protocol"])
+def test_what_a_client_makes_up_goes_no_further(site, kind):
+    """berth believes the front, so the front has to say everything itself."""
+    s = site(kind, {"http.relativeurls": "false"})
+    for made_up in ({"Forwarded": "for=198.51.100.7;host=evil.example;proto=ftp"},
+                    {"Forwarded": "proto=" + ("http" if s.ca else "https")},
+                    {"X-Forwarded-Host": "evil.example"}, {"X-Forwarded-Port": "1"},
+                    {"X-Forwarded-Proto": "http" if s.ca else "https"}):
+        r = s.client().post("/v2/a/b/blobs/uploads/", headers=made_up)
+        assert r.status_code == 202 and origin(r.headers["Location"]) == s.url, (made_up, r.headers)
+
+
 def test_who_is_not_trusted_says_nothing(fresh_berth):
     """Forwarding headers of anybody else are ignored."""
     server = fresh_berth(options={"http.relativeurls": "false"}, env=TRUST)

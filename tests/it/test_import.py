@@ -603,7 +603,7 @@ def test_serve_adopts(source, fresh_berth):
     # What was taken over already, when that cannot be read: not again, which would turn tags back.
     (source.data / "adopted.json").write_text('{"imports": [')
     server.spawn()
-    server.wait(1)
+    assert server.wait(20) == 1
     assert "adopted.json: is damaged" in server.log()
 
 

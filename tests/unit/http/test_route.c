@@ -394,10 +394,8 @@ static void test_path(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_components),
-        cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_path),
+        cmocka_unit_test(test_components), cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_cases),      cmocka_unit_test(test_path),
         cmocka_unit_test(test_tables),
     };
     return cmocka_run_group_tests_name("http_route", tests, NULL, NULL);

@@ -71,7 +71,8 @@ static void test_combined(void **state)
     int fd = client(&f);
     get(fd, "/v2/", "");
     get(fd, "/v2/echo/1?n=5&last=a",
-        "User-Agent: docker/20.10 (\"x\")\r\nReferer: http://r.example/?Token=a\r\nX-Auth: pool\r\n");
+        "User-Agent: docker/20.10 (\"x\")\r\nReferer: http://r.example/?Token=a\r\nX-Auth: "
+        "pool\r\n");
     get(fd, "/v2/echo/2?_state=keep&digest=sha256:1&Token=a&b=1&sig", "X-Real-Ip: 2001:db8::1\r\n");
     get(fd, "/v2/echo/3", "X-Forwarded-For: 203.0.113.7:81\r\nUser-Agent: a\\b\xc3\xa4\t\r\n");
     send_text(fd, "nonsense\r\n\r\n");
@@ -79,9 +80,10 @@ static void test_combined(void **state)
     close(fd);
     CLEANUP_FREE char *log = fixture_log(&f);
     expect_match(log, "^127\\.0\\.0\\.1 - - " WHEN " \"GET /v2/ HTTP/1\\.1\" 200 4 \"\" \"\"$");
-    expect_match(log, "^127\\.0\\.0\\.1 - alice " WHEN
-                      " \"GET /v2/echo/1\\?n=5&last=a HTTP/1\\.1\" 200 1 \"http://r\\.example/\\?Token=\\*\\*\\*\" "
-                      "\"docker/20\\.10 \\(\\\\\"x\\\\\"\\)\"$");
+    expect_match(log,
+                 "^127\\.0\\.0\\.1 - alice " WHEN " \"GET /v2/echo/1\\?n=5&last=a HTTP/1\\.1\" 200 "
+                                                  "1 \"http://r\\.example/\\?Token=\\*\\*\\*\" "
+                 "\"docker/20\\.10 \\(\\\\\"x\\\\\"\\)\"$");
     expect_match(log, "^2001:db8::1 - - " WHEN " \"GET /v2/echo/2\\?_state=keep&digest=sha256:1&"
                       "Token=\\*\\*\\*&b=1&sig=\\*\\*\\* HTTP/1\\.1\" 200 ");
     expect_match(log, "^203\\.0\\.113\\.7 - - .* \"a\\\\\\\\b\\\\xc3\\\\xa4\"$");

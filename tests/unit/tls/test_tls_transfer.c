@@ -477,10 +477,17 @@ static void key_updates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(downloads),   cmocka_unit_test(batches),     cmocka_unit_test(slow),
-        cmocka_unit_test(nothing),     cmocka_unit_test(uploads),     cmocka_unit_test(pending),
-        cmocka_unit_test(dribble),     cmocka_unit_test(pending_odd), cmocka_unit_test(both),
-        cmocka_unit_test(key_updates), cmocka_unit_test(key_update_flood),
+        cmocka_unit_test(downloads),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(slow),
+        cmocka_unit_test(nothing),
+        cmocka_unit_test(uploads),
+        cmocka_unit_test(pending),
+        cmocka_unit_test(dribble),
+        cmocka_unit_test(pending_odd),
+        cmocka_unit_test(both),
+        cmocka_unit_test(key_updates),
+        cmocka_unit_test(key_update_flood),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
