@@ -75,7 +75,8 @@ enum authn_result {
     AUTHN_SLOW     /* ask authn_verify in a worker: POOL_SLOW for passwords, POOL_AUTH for tokens */
 };
 
-/* Fills *who (in the arena) or the text of WWW-Authenticate (*challenge, in the arena; empty for
+/* Fills *who (in the arena; with AUTHN_REFUSED its name may be what the client claims, for the log)
+ * or the text of WWW-Authenticate (*challenge, in the arena; empty for
  * none: kind NONE, and 429). */
 enum authn_result authn_quick(struct authn *a, const struct authn_question *q, struct arena *arena,
                               struct principal *who, struct slice *challenge, struct error *err);

@@ -142,6 +142,14 @@ static enum authn_result quick(struct authn *a, const struct authn_question *q, 
     return AUTHN_SLOW;
 }
 
+/* Who said to be it, for the log. */
+static void name_refused(enum authn_result result, const struct login *l, struct arena *arena,
+                         struct principal *who)
+{
+    if (result == AUTHN_REFUSED)
+        *who = (struct principal){.name = arena_slice(arena, l->user)};
+}
+
 enum authn_result basic_quick(struct authn *a, const struct authn_question *q, struct arena *arena,
                               struct principal *who, struct error *err)
 {
@@ -152,6 +160,7 @@ enum authn_result basic_quick(struct authn *a, const struct authn_question *q, s
         count(a, OUTCOME_REFUSED);
     else
         result = quick(a, q, &l, arena, who, err);
+    name_refused(result, &l, arena, who);
     login_release(&l);
     return result;
 }
@@ -222,6 +231,7 @@ enum authn_result basic_verify(struct authn *a, const struct authn_question *q, 
         result = verify(a, q, &l, arena, who, err);
         flight_end(a, &f);
     }
+    name_refused(result, &l, arena, who);
     login_release(&l);
     return result;
 }

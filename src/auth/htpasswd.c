@@ -181,11 +181,12 @@ static int parse_line(struct parser *ps, struct slice line)
                             ps->line, cost, HTPASSWD_COST_MAX);
     struct htpasswd *h = ps->h;
     if (h->n == ps->room) {
-        ps->room = ps->room ? ps->room * 2 : 16;
-        struct entry *more = reallocarray(h->entries, ps->room, sizeof *more);
+        size_t room = ps->room ? (size_t)ps->room * 2 : 16; /* of a file of at most 16 MiB */
+        void *more = realloc(h->entries, room * sizeof *h->entries);
         if (!more)
             return error_set(ps->err, ERR_UNKNOWN, "out of memory");
         h->entries = more;
+        ps->room = (__typeof__(ps->room))room;
     }
     if (cost) {
         ps->costs[cost]++;

@@ -195,12 +195,13 @@ static int verify_signature(const struct token_keys *keys, const struct parts *p
                             struct error *err)
 {
     CLEANUP_JSON struct json_doc *doc = NULL;
-    const struct token_alg *alg;
+    const struct token_alg *alg = NULL;
     if (parse_object(p->header, "header", &doc, err))
         return -1;
     const struct json_value *header = jdoc_root(doc);
     if (check_header(keys, header, &alg, err))
         return -1;
+    CHECK(alg);
     const struct json_value *x5c = jv_get(header, "x5c"), *jwk = jv_get(header, "jwk");
     if (x5c && keys->roots)
         return verify_chain(keys, x5c, alg, p, now_s, NULL, err);

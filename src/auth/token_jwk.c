@@ -131,7 +131,7 @@ static int read_public(const struct json_value *jwk, struct slice type, EVP_PKEY
 
 static int read_secret(const struct json_value *jwk, struct token_key *out, struct error *err)
 {
-    struct octets k;
+    struct octets k = {0};
     int failed = member(jwk, "k", &k, err);
     if (!failed && k.n < SECRET_MIN)
         failed =

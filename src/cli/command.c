@@ -6,9 +6,17 @@
 
 #include "base/banned.h"
 
-const struct command *const commands[] = {
-    &command_serve,  &command_config, &command_cert,    &command_htpasswd, &command_import,
-    &command_events, &command_health, &command_version, &command_help,     NULL};
+const struct command *const commands[] = {&command_serve,
+                                          &command_config,
+                                          &command_cert,
+                                          &command_htpasswd,
+                                          &command_import,
+                                          &command_events,
+                                          &command_health,
+                                          &command_garbage_collect,
+                                          &command_version,
+                                          &command_help,
+                                          NULL};
 
 const struct command *command_find(const char *name)
 {

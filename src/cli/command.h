@@ -17,6 +17,7 @@ struct command {
 extern const struct command command_cert;
 extern const struct command command_events;
 extern const struct command command_health;
+extern const struct command command_garbage_collect;
 extern const struct command command_htpasswd;
 extern const struct command command_import;
 extern const struct command command_config;

@@ -85,7 +85,7 @@ static int run(int argc, char **argv)
     buf_puts(&b, "berth: a private container registry in one small process\n\nusage: berth COMMAND "
                  "[ARGUMENT...]\n\n");
     for (const struct command *const *c = commands; *c; c++)
-        buf_printf(&b, "  %-9s %s\n", (*c)->name, (*c)->summary);
+        buf_printf(&b, "  %-15s %s\n", (*c)->name, (*c)->summary);
     buf_puts(
         &b, "\n`berth help COMMAND` says more of one; `berth help options` lists every setting.\n");
     return put(&b);

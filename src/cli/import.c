@@ -52,7 +52,7 @@ static const char *value_of(const char *name, int argc, char **argv, int *at)
 {
     const char *arg = argv[*at];
     size_t n = strlen(name);
-    if (strncmp(arg, name, n) != 0)
+    if (!arg || strncmp(arg, name, n) != 0)
         return NULL;
     if (arg[n] == '=')
         return arg + n + 1;

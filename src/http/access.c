@@ -288,7 +288,7 @@ void access_end(struct stream *s)
     count(s, ns);
     log_fault(s);
     struct log *log = s->l->server->config.access_log;
-    if (!log_enabled(log, LOG_LEVEL_INFO))
+    if (s->site->site->quiet || !log_enabled(log, LOG_LEVEL_INFO))
         return;
     if (log_format_of(log) == LOG_FORMAT_COMBINED)
         log_combined(s, log);

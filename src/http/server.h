@@ -65,6 +65,7 @@ struct http_site {
     bool drains;  /* false: keeps being served while draining, and does not hold the drain up (debug
                      listener) */
     bool metrics; /* count its requests in registry_http_* */
+    bool quiet;   /* its requests are not in the access log (those that fail are in config.log) */
     bool prefixed;            /* http_config.prefix applies, and http_server_set_headers */
     unsigned connections_max; /* its own limit, apart from http_limits' and not per address; 0: it
                                  shares those */

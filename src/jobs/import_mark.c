@@ -127,8 +127,11 @@ static int compose(struct buf *out, const struct json_doc *old, const char *name
     jw_key(&w, "imports");
     jw_array(&w);
     entry_put(&w, name, result);
-    for (size_t i = 0; i < MIN(jv_count(list), (size_t)ENTRIES_MAX - 1); i++) {
+    for (size_t i = 0; i < jv_count(list); i++) {
         const struct json_value *entry = jv_at(list, i);
+        /* The oldest are forgotten, but not the one that a start asks for. */
+        if (i >= ENTRIES_MAX - 1 && !slice_is(jv_string(jv_get(entry, "source")), "."))
+            continue;
         CLEANUP_BUF struct buf one;
         buf_init(&one, FILE_MAX);
         if (slice_is(jv_string(jv_get(entry, "source")), name) || jv_dump(entry, &one) != 0)

@@ -179,11 +179,13 @@ static int on_tag(void *arg, const char *name)
     struct import_repo *repo = s->repo;
     if (r == 0 && repo->n_tags == repo->cap_tags) {
         uint32_t cap = repo->cap_tags ? repo->cap_tags * 2 : 4;
-        struct import_tag *grown = reallocarray(repo->tags, cap, sizeof *grown);
-        if (!grown)
+        void *grown = realloc(repo->tags, (size_t)cap * sizeof *repo->tags);
+        if (grown) {
+            repo->tags = grown;
+            repo->cap_tags = cap;
+        } else {
             r = error_set(&err, ERR_UNAVAILABLE, "no memory for %u tags", cap);
-        repo->tags = grown ? grown : repo->tags;
-        repo->cap_tags = grown ? cap : repo->cap_tags;
+        }
     }
     if (r != 0)
         return import_fail(im, &err) != 0;
@@ -367,7 +369,7 @@ static int add_repo(struct import *im, const char *name, bool exists)
 {
     if (im->n_repos == im->cap_repos) {
         size_t cap = im->cap_repos ? im->cap_repos * 2 : 64;
-        struct import_repo **grown = reallocarray(im->repos, cap, sizeof *grown);
+        void *grown = realloc(im->repos, cap * sizeof *im->repos);
         if (!grown) {
             struct error err = {0};
             error_set(&err, ERR_UNAVAILABLE, "no memory for %zu repositories", cap);

@@ -235,7 +235,8 @@ static int make_server(struct app *app, struct error *err)
     http_server_set_headers(app->server, buf_view(&headers));
     app->site =
         (struct http_site){.name = "registry", .drains = true, .metrics = true, .prefixed = true};
-    app->debug_site = (struct http_site){.name = "debug", .connections_max = DEBUG_CONNECTIONS};
+    app->debug_site =
+        (struct http_site){.name = "debug", .quiet = true, .connections_max = DEBUG_CONNECTIONS};
     return app_listen(app, err);
 }
 

@@ -122,13 +122,6 @@ bool build_same_auth(const struct settings *first, const struct settings *second
            strcmp(a->autoredirect_path, b->autoredirect_path) == 0;
 }
 
-/* Was it said that URLs of layers are to be checked? Without lists that means: none is allowed. */
-static bool wants_validation(const struct config *c)
-{
-    return !config_settings(c)->validation_disabled &&
-           (config_given(c, "validation.enabled") || config_given(c, "validation.disabled"));
-}
-
 static int build_validator(const struct config *config, struct validator **out, struct error *err)
 {
     static const enum validate_platforms kinds[] = {
@@ -146,7 +139,7 @@ static int build_validator(const struct config *config, struct validator **out, 
     }
     struct validate_config c = {
         .disabled = s->validation_disabled,
-        .strict = wants_validation(config),
+        .strict = s->validation_strict,
         .urls_allow = texts(&s->urls_allow),
         .n_urls_allow = s->urls_allow.n,
         .urls_deny = texts(&s->urls_deny),

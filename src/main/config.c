@@ -245,3 +245,10 @@ bool config_given(const struct config *c, const char *key)
 {
     return node_find(c->root, key) != NULL;
 }
+
+void config_where(const struct config *c, const char *key, struct buf *out)
+{
+    struct origin o = bind_origin(c, key);
+    if (config_given(c, key))
+        origin_print(&o, out);
+}

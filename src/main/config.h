@@ -40,6 +40,8 @@ const struct settings *config_settings(const struct config *c);
 const struct config_note *config_notes(const struct config *c, unsigned *n);
 /* Was this dotted path given by anybody? */
 bool config_given(const struct config *c, const char *key);
+/* Where its value comes from, as in a note; nothing when nobody gave it. */
+void config_where(const struct config *c, const char *key, struct buf *out);
 
 /* What a reload changes. fn is called for every key whose value differs: reloadable tells whether
  * it takes effect at once; otherwise it waits for a restart. */

@@ -93,6 +93,21 @@ static void bind_address(struct config *c)
         check_address(c, s->debug_addr, "http.debug.addr", &o);
 }
 
+/* registry 2.8 starts with a name alone and makes nothing of it; neither does this. */
+static bool hostname_only(struct config *c, const char *host)
+{
+    const char *why;
+    struct origin o = bind_origin(c, "http.host");
+    char *absolute = arena_printf(c->arena, "https://%s", host);
+    if (strstr(host, "://") || url_check(slice_cstr(absolute), &why))
+        return false;
+    note_add(c, CONFIG_WARNING, &o, "http.host",
+             "taken as not given, as registry does: without a scheme this is no absolute URL; "
+             "https://%.*s was probably meant",
+             SLICE_ARG(slice_first(text_shown(slice_cstr(host)), 120)));
+    return true;
+}
+
 static void bind_host(struct config *c)
 {
     struct settings *s = &c->settings;
@@ -100,6 +115,10 @@ static void bind_host(struct config *c)
     size_t n = strlen(s->http_host);
     if (!n)
         return;
+    if (hostname_only(c, s->http_host)) {
+        s->http_host = bind_copy(c, "");
+        return;
+    }
     if (url_check(slice_cstr(s->http_host), &why)) {
         struct origin o = bind_origin(c, "http.host");
         note_add(c, CONFIG_ERROR, &o, "http.host",

@@ -75,11 +75,14 @@ static void check_purging(struct config *c)
         note_add(c, CONFIG_WARNING, &o, section, "not given, and taken by default: %s", missing.p);
 }
 
-/* A switch without a value is off in registry; that of deletes is not on here either. */
+/* Who brings a file of registry's gets registry's default: no file without the key switches deletes
+ * on. A switch without a value is off in registry, and here too. */
 static void check_delete(struct config *c)
 {
     static const char key[] = "storage.delete.enabled";
     const struct node *n = node_find(c->root, key);
+    if (!n)
+        c->settings.delete_enabled = !c->file;
     if (!n || n->kind != NODE_NULL)
         return;
     struct origin o = bind_origin(c, key);

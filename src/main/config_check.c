@@ -32,6 +32,9 @@ static bool matters(const struct node *n)
     const struct schema boolean = {.name = "", .kind = K_BOOL};
     struct value v;
     char why[8];
+    const struct node *off = node_get(n, "disabled"); /* of a hook, of a middleware */
+    if (off && off->kind == NODE_SCALAR && !value_read(&boolean, off, &v, why, sizeof why) && v.yes)
+        return false;
     if (n->kind == NODE_SCALAR) {
         bool zero = n->text.n == 0 || slice_is(n->text, "0");
         return !zero && (value_read(&boolean, n, &v, why, sizeof why) || v.yes);
@@ -98,9 +101,8 @@ static void unknown_key(struct walk *w, const struct schema *parent, const char 
                  SLICE_ARG(slice_first(text_shown(slice_cstr(key)), 60)), ask, SLICE_ARG(s.best),
                  end);
     else
-        note_unknown(w->c, origin, path_of(w),
-                     "berth does not know this key; it is ignored%s%.*s%s", ask, SLICE_ARG(s.best),
-                     end);
+        note_unknown(w->c, origin, path_of(w), "berth does not know this key%s%s%.*s%s",
+                     w->c->strict ? "" : "; it is ignored", ask, SLICE_ARG(s.best), end);
 }
 
 static void look_map(struct walk *w, const struct schema *row, const struct node *n, bool quiet)
@@ -137,7 +139,10 @@ static void look_scalar(struct walk *w, const struct schema *row, const struct n
 {
     struct value v;
     char why[400];
-    if (value_read(row, n, &v, why, sizeof why)) {
+    if ((row->flags & F_SECRET) && slice_is(n->text, "******")) {
+        note_add(w->c, CONFIG_ERROR, origin, path_of(w),
+                 "****** stands where a dump hides a secret: put the secret itself here");
+    } else if (value_read(row, n, &v, why, sizeof why)) {
         note_add(w->c, CONFIG_ERROR, origin, path_of(w), "%s", why);
     } else if (v.nanoseconds) {
         note_add(w->c, CONFIG_WARNING, origin, path_of(w),
@@ -195,7 +200,7 @@ static void look(struct walk *w, const struct schema *row, const struct node *n,
         look_list(w, row, n, quiet);
         break;
     default:
-        if (!quiet && row->kind != K_ANY)
+        if (!quiet && (row->kind != K_ANY || (row->flags & F_SECRET)))
             look_scalar(w, row, n, origin);
         break;
     }

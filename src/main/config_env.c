@@ -138,9 +138,9 @@ static void unknown_variable(struct config *c, struct origin origin)
     bool port = slice_is(slice_cstr(origin.name), "REGISTRY_PORT");
     if (port)
         s.best = SLICE_LIT("HTTP_ADDR");
-    note_unknown(c, &origin, "", "berth does not know this variable; it is ignored%s%.*s%s",
-                 s.best.n ? "; did you mean REGISTRY_" : "", SLICE_ARG(s.best),
-                 s.best.n ? "?" : "");
+    note_unknown(c, &origin, "", "berth does not know this variable%s%s%.*s%s",
+                 c->strict ? "" : "; it is ignored", s.best.n ? "; did you mean REGISTRY_" : "",
+                 SLICE_ARG(s.best), s.best.n ? "?" : "");
 }
 
 static void put(struct config *c, const struct path *p, unsigned n, struct node *value,
@@ -228,6 +228,21 @@ static void set_origin(struct node *n, struct origin origin)
     }
 }
 
+/* skopeo, podman and buildah find their credentials by this name, which by registry's algorithm is
+ * the section auth.file. */
+static bool is_skopeos(struct config *c, const struct variable *v, struct origin origin)
+{
+    struct node *value;
+    struct yaml_problem why;
+    if (!slice_is(v->name, "REGISTRY_AUTH_FILE") ||
+        (!yaml_load(c->arena, origin, v->value, &value, &why) && value->kind == NODE_MAP))
+        return false;
+    note_add(c, CONFIG_WARNING, &origin, "",
+             "passed over: this is the variable by which skopeo and podman find their own "
+             "credentials; berth's file of users is REGISTRY_AUTH_HTPASSWD_PATH");
+    return true;
+}
+
 static void apply(struct config *c, const struct variable *v)
 {
     struct path p;
@@ -235,6 +250,8 @@ static void apply(struct config *c, const struct variable *v)
     struct yaml_problem why;
     struct origin origin = {.kind = FROM_VARIABLE,
                             .name = arena_strndup(c->arena, v->name.p, v->name.n)};
+    if (is_skopeos(c, v, origin))
+        return;
     if (split(v->name, &p)) {
         unknown_variable(c, origin);
         return;

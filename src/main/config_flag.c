@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --http.addr=:5000: the dotted path of any key. A scalar's value is taken as it is; a list's or a
- * section's is YAML. */
+ * section's is YAML, but for a list of strings with one in it, which may stand without brackets. */
 #include "base/util.h"
 #include "main/config_int.h"
 
@@ -64,7 +64,16 @@ static struct node *flag_value(struct config *c, const struct schema *row, struc
     struct yaml_problem why;
     if (schema_scalar(row))
         return node_scalar(c->arena, text, false, origin);
-    if (!yaml_load(c->arena, origin, text, &value, &why))
+    bool failed = yaml_load(c->arena, origin, text, &value, &why) != 0;
+    bool bare = text.n && !strchr("[{", text.p[0]);
+    if (row->kind == K_TEXTS && bare && (failed || value->kind == NODE_SCALAR)) {
+        struct node *list = node_new(c->arena, NODE_LIST, origin);
+        if (failed) /* such as *, which YAML takes for an alias */
+            value = node_scalar(c->arena, text, true, origin);
+        node_append(c->arena, list, value);
+        return list;
+    }
+    if (!failed)
         return value;
     note_add(c, CONFIG_ERROR, &origin, row->name, "the value is YAML; %s (column %u)", why.text,
              why.column);

@@ -61,6 +61,7 @@ struct node *node_find(const struct node *n, const char *path)
 
 static struct member *grow(struct arena *a, struct node *n)
 {
+    CHECK(n);
     if (n->n == n->room) {
         unsigned room = n->room ? 2 * n->room : 4;
         struct member *v = ARENA_ARRAY(a, struct member, room);

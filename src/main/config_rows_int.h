@@ -127,8 +127,9 @@ O(STRING, "storage.filesystem.rootdirectory", "", NULL, 0,
   "directory.", .at = AT(root_directory), .example = "/var/lib/berth")
 S(PARAMS, "storage.inmemory", "Everything is lost when the process ends: for tests.")
 S(PARAMS, "storage.delete", "Deletes through the API.")
-O(BOOL, "storage.delete.enabled", "true", NULL, 1,
-  "Whether manifests, tags and blobs can be deleted through the API. Registry's default is false.",
+O(BOOL, "storage.delete.enabled", "false", NULL, 1,
+  "Whether manifests, tags and blobs can be deleted through the API. Where there is no "
+  "configuration file at all, and nothing else says it, the default is true.",
   .at = AT(delete_enabled))
 S(PARAMS, "storage.redirect", "Registry can send clients to the storage for a blob.")
 O(BOOL, "storage.redirect.disable", "false", NULL, 0,

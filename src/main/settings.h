@@ -113,7 +113,7 @@ struct settings {
     /* storage */
     bool in_memory;       /* storage: inmemory */
     char *root_directory; /* empty: chosen by main/directory.h */
-    bool delete_enabled;
+    bool delete_enabled;  /* default: false with a configuration file, as in registry; else true */
     bool read_only;
     bool purge_enabled, purge_dry_run;
     uint64_t purge_age_ms, purge_interval_ms;

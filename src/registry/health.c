@@ -37,6 +37,8 @@ enum step health_ready(struct request *r)
         return say(r, 503, "starting\n");
     if (state == REGISTRY_DRAINING)
         return say(r, 503, "draining: the server is about to stop\n");
+    if (reg->c.hooks.healthy && !reg->c.hooks.healthy(reg->c.hooks.arg))
+        return say(r, 503, "a health check fails: see /debug/health\n");
     if (meta_ping(reg->c.meta, &err)) {
         r->log_detail = slice_cstr(arena_printf(r->arena, "%s", err.message));
         return say(r, 503, "the metadata database does not answer\n");

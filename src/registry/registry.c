@@ -219,9 +219,10 @@ static enum step known(struct request *r, enum authn_result result, const struct
                        const struct error *err, struct slice challenge)
 {
     const struct req_context *c = r->context;
+    /* Also of one who is refused, as Apache logs it: somebody asks who has a wrong password. */
+    r->principal = c->who.name;
     if (result == AUTHN_REFUSED)
         return unauthorized(r, err, challenge);
-    r->principal = c->who.name;
     return decide(r, q);
 }
 

@@ -21,7 +21,7 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 # $1 is an empty directory, $2 says whether systemd is wanted.
 MAKE = r"""
 set -e
-base=$1
+base=$1 name=${1##*/}
 mount -t tmpfs -o mode=755 tmpfs "$base"
 mkdir "$base/upper" "$base/work" "$base/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$base/upper,workdir=$base/work" "$base/root"
@@ -68,12 +68,17 @@ else
 fi
 rmdir .outside
 mount -t sysfs -o ro sysfs sys
-mount -t tmpfs tmpfs sys/fs/cgroup
-mkdir sys/fs/cgroup/systemd
-if ! mount -t cgroup -o none,name=systemd cgroup sys/fs/cgroup/systemd; then
+# Its control groups are all below one of its own in each hierarchy; FORGET takes them away again.
+while IFS=: read -r id kind path; do
+  case $id:$kind in
+    0:*) how="cgroup2 rw" ;;
+    *:name=*) how="cgroup none,$kind" ;;
+    *) how="cgroup $kind" ;;
+  esac
+  mount -t ${how% *} -o ${how#* } cgroup sys/fs/cgroup 2>/dev/null || continue
+  mkdir "sys/fs/cgroup/$name" && echo 0 >"sys/fs/cgroup/$name/cgroup.procs" || true
   umount sys/fs/cgroup
-  mount -t cgroup2 cgroup2 sys/fs/cgroup
-fi
+done </proc/self/cgroup
 rm -rf usr/lib/systemd/system/*.target.wants etc/systemd/system/*.wants
 : >etc/machine-id
 cat >etc/systemd/system/test.target <<'EOF'
@@ -81,8 +86,34 @@ cat >etc/systemd/system/test.target <<'EOF'
 DefaultDependencies=no
 Requires=systemd-journald.service
 EOF
-exec env -i container=test PATH="$PATH" chroot . /lib/systemd/systemd \
-  --unit=test.target --log-target=journal-or-kmsg --show-status=0
+exec unshare --cgroup bash -ec '
+  mount -t tmpfs tmpfs sys/fs/cgroup
+  mkdir sys/fs/cgroup/systemd
+  if ! mount -t cgroup -o none,name=systemd cgroup sys/fs/cgroup/systemd; then
+    umount sys/fs/cgroup
+    mount -t cgroup2 cgroup2 sys/fs/cgroup
+  fi
+  exec env -i container=test PATH="$PATH" chroot . /lib/systemd/systemd \
+    --unit=test.target --log-target=journal-or-kmsg --show-status=0
+'
+"""
+
+# $1 is an empty directory, $2 the name of the control groups.
+FORGET = r"""
+while IFS=: read -r id kind path; do
+  case $id:$kind in
+    0:*) how="cgroup2 rw" ;;
+    *:name=*) how="cgroup none,$kind" ;;
+    *) how="cgroup $kind" ;;
+  esac
+  mount -t ${how% *} -o ${how#* } cgroup "$1" 2>/dev/null || continue
+  for try in $(seq 50); do
+    [ -d "$1/$2" ] || break
+    find "$1/$2" -depth -type d -exec rmdir {} \; 2>/dev/null
+    [ -d "$1/$2" ] && sleep 0.1
+  done
+  umount "$1"
+done </proc/self/cgroup
 """
 
 
@@ -136,6 +167,7 @@ class Machine:
             pytest.skip("systemd is not installed")
         self.base = Path(tempfile.mkdtemp(prefix="berth-machine."))
         self.log = self.base.with_suffix(".log")
+        self.systemd = systemd
         with open(self.log, "wb") as log:
             self.holder = subprocess.Popen(
                 ["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup", "--fork",
@@ -213,6 +245,9 @@ class Machine:
                 pass
         self.holder.kill()
         self.holder.wait()
+        if self.systemd:
+            subprocess.run(["unshare", "--mount", "--cgroup", "bash", "-c", FORGET, "bash", str(self.base),
+                            self.base.name], env=ENVIRONMENT, timeout=SECONDS, check=False)
         shutil.rmtree(self.base, ignore_errors=True)
         self.log.unlink(missing_ok=True)
 

@@ -67,6 +67,12 @@ def test_bad_addresses(tmp_path, address, words, status):
     assert words in r.stderr
 
 
+def test_the_command_that_cron_runs():
+    r = run("garbage-collect", "/etc/docker/registry/config.yml", "-m")
+    assert r.returncode == 1
+    assert "unreachable" in r.stderr and "crontab" in r.stderr
+
+
 @pytest.mark.parametrize("name", ["config.yml", "config.yaml"])
 def test_a_configuration_alone_is_served(tmp_path, name):
     """The images of registry take it as their command."""

@@ -130,8 +130,10 @@ def test_strict_makes_unknown_keys_errors(write):
     assert run("check", path).returncode == 0
     r = run("check", "--strict", path)
     assert r.returncode == 1
-    assert f'{path}:2:1: error: htpt: berth does not know this key; it is ignored; ' \
-           'did you mean "http"?' in r.stdout
+    assert f'{path}:2:1: error: htpt: berth does not know this key; did you mean "http"?' in r.stdout
+    r = run("check", "--strict", write("version: 0.1\n"), env={"REGISTRY_FOO": "1"})
+    assert r.returncode == 1
+    assert "REGISTRY_FOO: error: berth does not know this variable\n" in r.stdout
 
 
 def test_kubernetes_variables_are_not_even_noticed(write):
@@ -146,12 +148,98 @@ def test_kubernetes_variables_are_not_even_noticed(write):
     ("http: {tls: {certificate: /nonexistent.pem, key: /nonexistent.key}}", "/nonexistent"),
     ("validation: {manifests: {urls: {allow: ['(']}}}", "validation.manifests.urls"),
     ("auth: {token: {realm: a, service: b, issuer: c, jwks: /nonexistent.json}}",
-     "a file of keys cannot be read"),
+     "/nonexistent.json cannot be read: No such file or directory"),
 ])
 def test_check_looks_at_what_the_file_names(write, text, words):
     r = run("check", write(f"version: 0.1\n{text}\n"))
     assert r.returncode == 1
     assert words in r.stdout
+
+
+TOKEN = "auth: {token: {realm: a, service: b, issuer: c, %s}}"
+
+
+@pytest.mark.parametrize("text, files, where, words", [
+    ("auth: {htpasswd: {realm: r, path: /DIR}}", {}, "2:29: error: auth.htpasswd.path",
+     "/DIR is a directory"),
+    ("auth: {htpasswd: {realm: r, path: /DIR/h}}", {"h": "# users\nann:$2y$05$x\nbob\n"},
+     "2:29: error: auth.htpasswd.path", "/DIR/h: line 3 is not USER:HASH"),
+    ("auth: {htpasswd: {realm: r, path: /DIR/h}}", {"h": "ann:{SHA}x\n"},
+     "2:29: warning: auth.htpasswd.path", "/DIR/h: 1 of its entries are no bcrypt"),
+    ("auth: {htpasswd: {realm: r, path: /DIR/h}}", {}, "2:29: warning: auth.htpasswd.path",
+     "/DIR/h does not exist: serve makes it with the user docker and a random password, which it "
+     "logs"),
+    (TOKEN % "rootcertbundle: /DIR", {}, "2:49: error: auth.token.rootcertbundle",
+     "/DIR is a directory"),
+    (TOKEN % "rootcertbundle: /DIR/k", {"k": "-----BEGIN CERTIFICATE-----\n*\n"},
+     "2:49: error: auth.token.rootcertbundle", "/DIR/k: block 1 of the certificates is not valid"),
+    (TOKEN % "jwks: /DIR/k", {"k": "{}"}, "2:49: error: auth.token.jwks",
+     "/DIR/k: the JWKS is not an object with a list `keys`"),
+    (TOKEN % "jwks: /DIR/k", {"k": '{"keys": []}'}, "2:49: error: auth.token.jwks",
+     "/DIR/k: there is no key to verify tokens with"),
+    (TOKEN % "rootcertbundle: /DIR/p, jwks: /DIR/k", {"p": "", "k": '{"keys": []}'},
+     "2:49: error: auth.token.rootcertbundle", "/DIR/p, /DIR/k: there is no key to verify"),
+    (TOKEN % "jwks: /DIR/k", {"k": " " * (1 << 20) + "{}"}, "2:49: error: auth.token.jwks",
+     "/DIR/k is larger than 1024 KiB"),
+])
+def test_check_reads_users_and_keys(write, tmp_path, text, files, where, words):
+    folder = tmp_path / "named"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    path = write(f"version: 0.1\n{text}\n".replace("/DIR", str(folder)))
+    r = run("check", path)
+    assert r.returncode == ("error" in where)
+    line = f"{path}:{where}: {words}".replace("/DIR", str(folder))
+    assert line in r.stdout
+
+
+def test_check_goes_on_after_an_error(write):
+    """Whatever else is wrong, the files and expressions are looked at, each with its place."""
+    path = write("""version: 0.1
+http:
+  addr: nowhere
+  tls: {certificate: /nonexistent.pem, key: /nonexistent.key}
+validation: {manifests: {urls: {allow: ['a'], deny: ['(']}}}
+auth: {token: {realm: a, service: b, issuer: c, rootcertbundle: /nonexistent.ca}}
+""")
+    r = run("check", path)
+    assert r.returncode == 1
+    for line in ("3:3: error: http.addr: ", "4:9: error: http.tls.certificate: /nonexistent.pem",
+                 "5:47: error: validation.manifests.urls.deny: ",
+                 "6:49: error: auth.token.rootcertbundle: /nonexistent.ca cannot be read"):
+        assert f"{path}:{line}" in r.stdout
+    assert r.stdout.endswith(": 4 errors, 0 warnings\n")
+    r = run("check", "--http.loops=x", "--http.tls.certificate=/nonexistent.pem",
+            "--http.tls.key=/nonexistent.key")
+    assert "--http.tls.certificate: error: http.tls.certificate: /nonexistent.pem" in r.stdout
+
+
+def test_a_dump_without_its_secrets(write):
+    text = "version: 0.1\nnotifications: {endpoints: [{url: 'http://a/', headers: {A: [hush]}}]}\n"
+    r = run("check", write(run("dump", write(text)).stdout, "again.yml"))
+    assert r.returncode == 1
+    assert "error: notifications.endpoints[0].headers.A[0]: ****** stands where a dump hides a " \
+           "secret" in r.stdout
+
+
+def test_deletes_are_off_with_a_file(write):
+    """No file of registry's switches them on by what it leaves out; berth alone has them on."""
+    path = write("version: 0.1\nstorage: {delete: {}}\n")
+    assert "  delete:\n    enabled: false  # default\n" in run("dump", "--show-origin", path).stdout
+    assert "  delete:\n    enabled: true  # default\n" in run("dump", "--show-origin").stdout
+    assert "    enabled: true  # flag --storage.delete.enabled\n" in run(
+        "dump", "--show-origin", path, "--storage.delete.enabled").stdout
+
+
+def test_the_variable_of_skopeo(write):
+    r = run("check", "--strict", write("version: 0.1\nauth: {silly: {realm: a, service: b}}\n"),
+            env={"REGISTRY_AUTH_FILE": "/run/user/0/containers/auth.json"})
+    assert r.returncode == 0
+    assert "REGISTRY_AUTH_FILE: warning: passed over: this is the variable by which skopeo" \
+        in r.stdout
+    r = run("check", env={"REGISTRY_AUTH_FILE": "{a: b}"})
+    assert r.returncode == 1 and "berth knows no kind of login" in r.stdout
 
 
 def test_check_without_a_file():
@@ -169,7 +257,7 @@ def test_the_path_by_variable(write):
 def test_dump_is_a_configuration_again(write):
     first = run("dump", write(FULL))
     assert first.returncode == 0, first.stderr
-    second = run("dump", write(first.stdout, "again.yml"))
+    second = run("dump", write(first.stdout.replace("******", "hush"), "again.yml"))
     assert second.stdout == first.stdout
     data = yaml.safe_load(first.stdout)
     assert data["http"]["timeouts"] == {"head": "1s500ms", "idle": "2m", "stall": "1m"}

@@ -105,7 +105,7 @@ def test_a_dump_is_the_same_configuration(name, files, tmp_path):
         assert config(["check"], path, env).returncode == 1
         return
     again = tmp_path / "again.yml"
-    again.write_text(first.stdout)
+    again.write_text(first.stdout.replace("******", "put-back"))
     second = config(["dump"], again, {})
     assert second.returncode == 0, second.stderr
     assert second.stdout == first.stdout

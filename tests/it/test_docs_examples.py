@@ -132,7 +132,7 @@ def pages(tmp_path_factory):
 
 
 def commands():
-    return re.findall(r"^ {2}([a-z]+) ", berth("help").stdout, re.M)
+    return re.findall(r"^ {2}([a-z-]+) ", berth("help").stdout, re.M)
 
 
 def test_there_is_a_page_of_everything(pages):

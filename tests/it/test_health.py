@@ -61,8 +61,9 @@ def test_a_file_takes_the_registry_away(fresh_berth, tmp_path):
             entry = error_of(answer, 503, "UNAVAILABLE")
             assert entry["detail"] == "health check failed: please see /debug/health"
     # Whoever restarts the process by its probes does not restart it for this.
-    for path in ("/livez", "/readyz", "/startupz"):
+    for path in ("/livez", "/startupz"):
         assert server.debug(path)[0] == 200
+    assert server.debug("/readyz") == (503, "a health check fails: see /debug/health\n")
     assert server.metrics()[f'berth_health_check_up{{check="{down}"}}'] == 0
     down.unlink()
     wait_for(lambda: healthy(server) is None, what="the check to succeed")

@@ -82,7 +82,7 @@ static void test_combined(void **state)
     expect_match(log, "^127\\.0\\.0\\.1 - - " WHEN " \"GET /v2/ HTTP/1\\.1\" 200 4 \"\" \"\"$");
     expect_match(log,
                  "^127\\.0\\.0\\.1 - alice " WHEN " \"GET /v2/echo/1\\?n=5&last=a HTTP/1\\.1\" 200 "
-                                                  "1 \"http://r\\.example/\\?Token=\\*\\*\\*\" "
+                 "1 \"http://r\\.example/\\?Token=\\*\\*\\*\" "
                  "\"docker/20\\.10 \\(\\\\\"x\\\\\"\\)\"$");
     expect_match(log, "^2001:db8::1 - - " WHEN " \"GET /v2/echo/2\\?_state=keep&digest=sha256:1&"
                       "Token=\\*\\*\\*&b=1&sig=\\*\\*\\* HTTP/1\\.1\" 200 ");

@@ -420,6 +420,7 @@ static void test_mark(void **state)
     }
     assert_int_equal(import_adopted(t->data, moved, NULL), 1);
     assert_int_equal(import_adopted(t->data, t->source, NULL), 0); /* the oldest are forgotten */
+    assert_int_equal(import_adopted(t->data, t->data, NULL), 1);   /* but not this one */
     (void)snprintf(path, sizeof path, "%s/adopted.json", t->data);
     /* Damaged: nobody knows, and doing it again would turn tags back. */
     assert_int_equal(truncate(path, 10), 0);

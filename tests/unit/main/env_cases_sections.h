@@ -32,7 +32,7 @@
  "storage: {filesystem: {rootdirectory: /d}, delete: {enabled: false}}\n"
   "",
  "REGISTRY_STORAGE=inmemory",
- "storage.delete.enabled = true\n"
+ "storage.delete.enabled = false\n"
   "quiet"},
 {"in memory", NULL,
  "REGISTRY_STORAGE=inmemory",
@@ -281,7 +281,11 @@
   "ber from 0 to 65535"},
 {"a host that is no URL", NULL,
  "REGISTRY_HTTP_HOST=registry.example.com",
- "error http.host: \"registry.example.com\" is no absolute URL such as"},
+ "http.host = \"\"\n"
+  "warn http.host: taken as not given, as registry does"},
+{"a host with another scheme", NULL,
+ "REGISTRY_HTTP_HOST=ftp://registry.example.com",
+ "error http.host: \"ftp://registry.example.com\" is no absolute URL such as"},
 {"a host with a slash", NULL,
  "REGISTRY_HTTP_HOST=https://r.example.com/",
  "http.host = https://r.example.com\n"
