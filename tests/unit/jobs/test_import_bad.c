@@ -25,7 +25,7 @@ static void expect(const struct tree *t, const char *kind, const char *path, con
 
 static void make_link(struct tree *t, const char *path, const char *to)
 {
-    char full[1024];
+    char full[4096];
     tree_text(t, path, "");
     (void)snprintf(full, sizeof full, "%s/%s", t->v2, path);
     assert_int_equal(unlink(full), 0);

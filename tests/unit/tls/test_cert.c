@@ -93,7 +93,7 @@ static void finds(const struct cert_check *check, unsigned n, const char *words)
     struct buf out;
     unsigned problems = shown(check, &out);
     if (problems != n || (words && !strstr(out.p, words)))
-        fail_msg("%u problems, want %u with \"%s\":\n%s", problems, n, words, out.p);
+        fail_msg("%u problems, want %u with \"%s\":\n%s", problems, n, words, out.p ? out.p : "");
     unsigned lines = 0;
     for (const char *p = out.p; (p = strstr(p, "problem: ")); p++)
         lines++;
