@@ -253,7 +253,7 @@ static void put_quoted(struct buf *b, struct slice s)
 /* registry's silly names each action by itself: "repository:a:pull repository:a:push". */
 static void silly_scope(const struct authn_question *q, struct buf *out)
 {
-    CLEANUP_BUF struct buf scope;
+    CLEANUP_BUF struct buf scope = {0};
     buf_init(&scope, 4096);
     policy_scope(q->action, q->repo, q->from, &scope);
     struct slice rest = buf_view(&scope);
@@ -273,7 +273,7 @@ static void silly_scope(const struct authn_question *q, struct buf *out)
 static void put_bearer(struct authn *a, const struct authn_question *q, const char *error,
                        struct buf *b)
 {
-    CLEANUP_BUF struct buf realm, scope;
+    CLEANUP_BUF struct buf realm = {0}, scope = {0};
     buf_init(&realm, 4096);
     buf_init(&scope, 4096);
     if (a->autoredirect)
@@ -302,7 +302,7 @@ static void put_bearer(struct authn *a, const struct authn_question *q, const ch
 struct slice authn_challenge(struct authn *a, const struct authn_question *q, const char *error,
                              struct arena *arena)
 {
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, 16 * 1024);
     switch (a->kind) {
     case AUTHN_NONE:

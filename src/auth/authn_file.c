@@ -84,7 +84,7 @@ static int read_source(const char *path, size_t max, struct buf *out, struct sta
 static int load_passwords(const char *path, struct stamp *stamp, struct htpasswd **out,
                           unsigned *ignored, struct error *err)
 {
-    CLEANUP_BUF struct buf text;
+    CLEANUP_BUF struct buf text = {0};
     buf_init(&text, HTPASSWD_BYTES_MAX);
     if (read_source(path, HTPASSWD_BYTES_MAX, &text, stamp, err))
         return -1;

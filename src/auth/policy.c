@@ -84,7 +84,7 @@ static bool may(const struct principal *who, enum action action, struct slice re
 
 static int lacks_scope(enum action action, struct slice repo, struct error *err)
 {
-    CLEANUP_BUF struct buf scope;
+    CLEANUP_BUF struct buf scope = {0};
     buf_init(&scope, 1024);
     policy_scope(action, repo, SLICE_NONE, &scope);
     return error_detail(err, ERR_UNAUTHORIZED, "the token does not grant %.*s",

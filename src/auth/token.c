@@ -218,7 +218,7 @@ static int numeric_date(const struct json_value *v, const char *what, int64_t *o
 {
     if (jv_int(v, out) == 0)
         return 0;
-    CLEANUP_BUF struct buf text;
+    CLEANUP_BUF struct buf text = {0};
     buf_init(&text, 64);
     if (jv_kind(v) != JSON_REAL_ || jv_dump(v, &text) || text.failed)
         return REFUSE(err, "the token's %s is not a number", what);

@@ -83,7 +83,7 @@ static void add_thumbprint(struct token_key *k, const struct buf *json)
 static void name_rsa(struct token_key *k)
 {
     BIGNUM *n = NULL, *e = NULL;
-    CLEANUP_BUF struct buf json;
+    CLEANUP_BUF struct buf json = {0};
     buf_init(&json, 8192);
     if (EVP_PKEY_get_bn_param(k->pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
         EVP_PKEY_get_bn_param(k->pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
@@ -102,7 +102,7 @@ static void name_rsa(struct token_key *k)
 static void add_point(struct token_key *k, const char *curve, const BIGNUM *x, const BIGNUM *y,
                       unsigned width)
 {
-    CLEANUP_BUF struct buf json;
+    CLEANUP_BUF struct buf json = {0};
     buf_init(&json, 1024);
     buf_printf(&json, "{\"crv\":\"%s\",\"kty\":\"EC\",\"x\":\"", curve);
     put_number(&json, x, width);
@@ -145,7 +145,7 @@ static void name_ed25519(struct token_key *k)
 {
     unsigned char raw[ED25519_LEN];
     size_t n = sizeof raw;
-    CLEANUP_BUF struct buf json;
+    CLEANUP_BUF struct buf json = {0};
     buf_init(&json, 256);
     if (EVP_PKEY_get_raw_public_key(k->pkey, raw, &n) == 1) {
         buf_puts(&json, "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"");

@@ -123,7 +123,7 @@ static void report(struct log *log)
     uint64_t n = log->dropped - log->reported;
     if (n == 0)
         return;
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, LINE_MAX_BYTES);
     make_line(log, &b, LOG_LEVEL_WARN, "log lines were dropped: they are read too slowly", 1,
               (struct log_field[]){F_INT("lines", n)});
@@ -341,7 +341,7 @@ void log_write(struct log *log, enum log_level level, const char *msg, size_t n,
 {
     if (!log_enabled(log, level))
         return;
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, LINE_MAX_BYTES);
     make_line(log, &b, level, msg, n, fields);
     if (b.failed)

@@ -111,7 +111,7 @@ static void put_word(struct buf *out, const char *word, const char *escape)
 
 static void put_path(struct buf *out, const char *dir, const char *name, const char *escape)
 {
-    CLEANUP_BUF struct buf path;
+    CLEANUP_BUF struct buf path = {0};
     buf_init(&path, PATH_MAX + 64);
     buf_printf(&path, "%s/%s", dir, name);
     put_word(out, path.p ? path.p : name, escape);
@@ -136,7 +136,7 @@ static void put_authority(struct buf *out, const struct cert_request *r, unsigne
 
 static void put_copy(struct buf *out, const char *etc, const char *host, const char *dir)
 {
-    CLEANUP_BUF struct buf to;
+    CLEANUP_BUF struct buf to = {0};
     buf_init(&to, 2048);
     buf_printf(&to, "%s/%s", etc, host);
     buf_puts(out, "  mkdir -p ");
@@ -151,7 +151,7 @@ static void put_copy(struct buf *out, const char *etc, const char *host, const c
 static void put_trust(struct buf *out, const struct cert_request *r, const char *dir, unsigned port)
 {
     static const char containerd[] = "/etc/containerd/certs.d";
-    CLEANUP_BUF struct buf host;
+    CLEANUP_BUF struct buf host = {0};
     buf_init(&host, 1024);
     put_authority(&host, r, port);
     buf_printf(out, "\nClients have to trust the CA. On each machine, as root, with ca.crt copied "
@@ -159,7 +159,7 @@ static void put_trust(struct buf *out, const struct cert_request *r, const char 
     put_copy(out, "/etc/docker/certs.d", host.p, dir);
     buf_printf(out, "\ncontainerd (config_path = \"%s\" in its config.toml):\n", containerd);
     put_copy(out, containerd, host.p, dir);
-    CLEANUP_BUF struct buf to;
+    CLEANUP_BUF struct buf to = {0};
     buf_init(&to, 2048);
     buf_printf(&to, "%s/%s", containerd, host.p);
     buf_puts(out, "  cat > ");
@@ -251,7 +251,7 @@ static int create(int argc, char **argv)
     bool ca_made = false;
     if (os_mkdir_all(dir, 0755, "cert.write", &err) || cert_create(&r, &ca_made, &err))
         return failed(&err);
-    CLEANUP_BUF struct buf out;
+    CLEANUP_BUF struct buf out = {0};
     buf_init(&out, OUT_MAX);
     if (!realpath(dir, real))
         (void)snprintf(real, sizeof real, "%s", dir);
@@ -275,7 +275,7 @@ static int show(int argc, char **argv)
     check.certificate = argv[0];
     struct error err = {0};
     unsigned problems = 0;
-    CLEANUP_BUF struct buf out;
+    CLEANUP_BUF struct buf out = {0};
     buf_init(&out, OUT_MAX);
     if (cert_show(&check, &out, &problems, &err))
         return failed(&err);

@@ -236,7 +236,7 @@ static void zsh_action(struct buf *b, struct slice value, struct slice choices, 
 
 static void zsh_item(struct buf *b, const struct command *c, const struct usage_item *item)
 {
-    CLEANUP_BUF struct buf words;
+    CLEANUP_BUF struct buf words = {0};
     struct slice value = item->value;
     buf_init(&words, 1 << 12);
     buf_puts(b, " \\\n            '");
@@ -372,7 +372,7 @@ static void fish_item(struct buf *b, const struct command *c, const struct usage
                       const char *condition)
 {
     if (!item->option.n) {
-        CLEANUP_BUF struct buf words;
+        CLEANUP_BUF struct buf words = {0};
         buf_init(&words, 1 << 12);
         if (put_argument(&words, item->value))
             buf_printf(b, "complete -c berth -n '%s' -a '%s'\n", condition, words.p + 1);
@@ -392,7 +392,7 @@ static void fish_item(struct buf *b, const struct command *c, const struct usage
 static void fish_command(struct buf *b, const struct command *c)
 {
     struct usage u;
-    CLEANUP_BUF struct buf condition, names;
+    CLEANUP_BUF struct buf condition = {0}, names = {0};
     buf_init(&condition, 1 << 12);
     buf_init(&names, 1 << 12);
     usage_parse(c->arguments, &u);

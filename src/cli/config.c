@@ -62,7 +62,7 @@ static void say(struct tally *t, enum config_severity severity, const char *wher
 static void say_of(struct tally *t, const struct config *c, enum config_severity severity,
                    const char *key, const char *text)
 {
-    CLEANUP_BUF struct buf where;
+    CLEANUP_BUF struct buf where = {0};
     buf_init(&where, 8192);
     config_where(c, key, &where);
     say(t, severity, where.p ? where.p : "", key, text);
@@ -173,7 +173,7 @@ static int read_keys(const char *path, struct buf *out, struct error *err)
 static int count_keys(const struct config *c, struct tally *t, const char *key, const char *path,
                       bool is_jwks)
 {
-    CLEANUP_BUF struct buf text;
+    CLEANUP_BUF struct buf text = {0};
     struct token_keys *k = NULL;
     struct error err = {0};
     char why[768];

@@ -238,7 +238,7 @@ static int list_events(struct meta *m, bool json, int64_t position, struct buf *
 
 static int list(struct meta *m, const struct request *q, struct arena *a, struct error *err)
 {
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     struct json_writer w;
     struct meta_cursor *cursors = NULL;
     unsigned n = 0;

@@ -171,7 +171,7 @@ static int dial(const struct target *t, struct error *err)
 /* The status of a GET, or -1. */
 static int ask(int fd, const struct target *t, struct error *err)
 {
-    CLEANUP_BUF struct buf request;
+    CLEANUP_BUF struct buf request = {0};
     char answer[16] = "";
     size_t n = 0;
     bool v6 = strchr(t->host, ':') != NULL;

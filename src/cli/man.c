@@ -146,7 +146,7 @@ static size_t entry_column(struct slice line)
 /* A term and its text, which goes on in the lines that are indented as far. */
 static struct slice put_entry(struct buf *b, struct slice text, size_t column)
 {
-    CLEANUP_BUF struct buf description;
+    CLEANUP_BUF struct buf description = {0};
     buf_init(&description, (size_t)1 << 16);
     struct slice rest = text;
     struct slice line = slice_cut(&rest, '\n');
@@ -246,7 +246,7 @@ static void put_see_also(struct buf *b, const char *own)
 {
     const char *sep = "";
     buf_puts(b, ".SH SEE ALSO\n");
-    CLEANUP_BUF struct buf names;
+    CLEANUP_BUF struct buf names = {0};
     buf_init(&names, (size_t)1 << 16);
     man_names(&names);
     struct slice rest = buf_view(&names);

@@ -208,7 +208,7 @@ static const char *message_of(struct request *r, const struct error *err,
 void response_error_json(struct request *r, const struct error *err, struct slice detail_json)
 {
     const struct error_info *info = error_info(err->code);
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, ERROR_BODY_MAX);
     struct json_writer w;
     jw_init(&w, &b);
@@ -267,7 +267,7 @@ static const char *usual_detail(enum error_code code)
 
 void response_error(struct request *r, const struct error *err)
 {
-    CLEANUP_BUF struct buf detail;
+    CLEANUP_BUF struct buf detail = {0};
     buf_init(&detail, sizeof err->detail * 6 + 2);
     const char *usual = usual_detail(err->code);
     if (err->detail[0])

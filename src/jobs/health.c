@@ -228,7 +228,7 @@ static void label_value(struct buf *b, const char *s)
 
 static void make_metric(struct check *c, struct metrics *metrics)
 {
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, 64 * 1024);
     buf_puts(&b, "check=\"");
     label_value(&b, c->name);

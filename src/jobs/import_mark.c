@@ -132,7 +132,7 @@ static int compose(struct buf *out, const struct json_doc *old, const char *name
         /* The oldest are forgotten, but not the one that a start asks for. */
         if (i >= ENTRIES_MAX - 1 && !slice_is(jv_string(jv_get(entry, "source")), "."))
             continue;
-        CLEANUP_BUF struct buf one;
+        CLEANUP_BUF struct buf one = {0};
         buf_init(&one, FILE_MAX);
         if (slice_is(jv_string(jv_get(entry, "source")), name) || jv_dump(entry, &one) != 0)
             continue;
@@ -160,7 +160,7 @@ int import_mark(const char *data_directory, const char *directory,
                 const struct import_result *result, struct error *err)
 {
     struct json_doc *doc CLEANUP_JSON = NULL;
-    CLEANUP_BUF struct buf text;
+    CLEANUP_BUF struct buf text = {0};
     buf_init(&text, FILE_MAX);
     CLEANUP_CLOSE int dir = data_open(data_directory, err);
     if (dir < 0 || mark_read(dir, &doc, err) < 0)

@@ -185,7 +185,7 @@ static struct slice unique_name(struct notify *n, unsigned k, const char *name)
 /* A label's value as Prometheus' text format escapes it. */
 static const char *label_of(struct arena *a, struct slice s)
 {
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, 4096);
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] == '"' || s.p[i] == '\\')

@@ -218,7 +218,7 @@ static void hold_back(struct endpoint *ep)
 static bool deliver(struct endpoint *ep, const struct meta_event_row *row)
 {
     const struct notify_config *c = &ep->n->c;
-    CLEANUP_BUF struct buf body;
+    CLEANUP_BUF struct buf body = {0};
     struct error err = {0};
     buf_init(&body, ENVELOPE_MAX);
     notify_envelope(row, c->envelope_v3, c->source_addr, c->source_instance, &body);

@@ -36,7 +36,7 @@ static void text_always(struct json_writer *w, const char *key, struct slice val
 static void timestamp(struct json_writer *w, int64_t ms)
 {
     char seconds[21];
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, 64);
     os_rfc3339(ms, seconds);
     unsigned fraction = (unsigned)((ms % 1000 + 1000) % 1000);
@@ -204,7 +204,7 @@ static void indent(struct slice in, struct buf *out)
 void notify_envelope(const struct meta_event_row *row, bool v3, const char *source_addr,
                      const char *source_instance, struct buf *out)
 {
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     struct json_writer w;
     buf_init(&b, COMPACT_MAX);
     jw_init(&w, &b);

@@ -209,7 +209,7 @@ static int make_tls(struct app *app, struct error *err)
 
 static int make_server(struct app *app, struct error *err)
 {
-    CLEANUP_BUF struct buf headers;
+    CLEANUP_BUF struct buf headers = {0};
     struct http_config c = {
         .loops = (unsigned)app->s->loops,
         .app = app->registry,

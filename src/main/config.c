@@ -41,7 +41,7 @@ __attribute__((format(printf, 5, 0))) static void add(struct config *c,
                                                       const struct origin *origin, const char *key,
                                                       const char *fmt, va_list ap)
 {
-    CLEANUP_BUF struct buf where;
+    CLEANUP_BUF struct buf where = {0};
     char text[900];
     (void)vsnprintf(text, sizeof text, fmt, ap);
     buf_init(&where, 8192);

@@ -16,7 +16,7 @@ static const char *const kinds[] = {
 
 static void two_kinds(struct config *c, const struct member *first, const struct member *second)
 {
-    CLEANUP_BUF struct buf where;
+    CLEANUP_BUF struct buf where = {0};
     struct slice one = slice_first(text_shown(slice_cstr(first->key)), 40);
     struct slice other = slice_first(text_shown(slice_cstr(second->key)), 40);
     buf_init(&where, 8192);

@@ -18,7 +18,7 @@ static bool is_sibling(const char *key)
 
 static void two_drivers(struct config *c, const struct member *first, const struct member *second)
 {
-    CLEANUP_BUF struct buf where;
+    CLEANUP_BUF struct buf where = {0};
     struct slice one = slice_first(text_shown(slice_cstr(first->key)), 40);
     struct slice other = slice_first(text_shown(slice_cstr(second->key)), 40);
     buf_init(&where, 8192);
@@ -61,7 +61,7 @@ static void check_purging(struct config *c)
 {
     static const char *const keys[] = {"age", "interval", "dryrun"};
     static const char section[] = "storage.maintenance.uploadpurging";
-    CLEANUP_BUF struct buf missing;
+    CLEANUP_BUF struct buf missing = {0};
     const struct node *n = bind_given(c, section);
     buf_init(&missing, 128);
     if (!n || !c->settings.purge_enabled)

@@ -27,7 +27,7 @@ static int enter(struct config *c, struct cursor *at, const struct schema *child
 {
     struct node *node = container(c, child, slot->node, origin);
     if (!node) {
-        CLEANUP_BUF struct buf where;
+        CLEANUP_BUF struct buf where = {0};
         buf_init(&where, 512);
         origin_print(&slot->node->origin, &where);
         note_add(c, CONFIG_ERROR, &origin, child->name,

@@ -236,7 +236,7 @@ static void file_prefix(const char *name, char *out, size_t size)
 
 static void wrap_choices(struct buf *out, const char *prefix, const char *choices)
 {
-    CLEANUP_BUF struct buf text;
+    CLEANUP_BUF struct buf text = {0};
     buf_init(&text, 1024);
     buf_puts(&text, "One of: ");
     for (const char *p = choices; *p; p++)

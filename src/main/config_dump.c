@@ -107,7 +107,7 @@ static void print_block(struct printer *p, const struct schema *row, const struc
 
 static void print_row(struct printer *p, const struct schema *row)
 {
-    CLEANUP_BUF struct buf value;
+    CLEANUP_BUF struct buf value = {0};
     struct origin o = origin_of(p->c, row);
     const struct node *n = node_find(p->c->root, row->name);
     buf_init(&value, VALUE_MAX);
@@ -155,8 +155,8 @@ void config_dump(const struct config *c, bool show_origin, struct buf *out)
 
 static bool same(const struct config *a, const struct config *b, const struct schema *row)
 {
-    CLEANUP_BUF struct buf x;
-    CLEANUP_BUF struct buf y;
+    CLEANUP_BUF struct buf x = {0};
+    CLEANUP_BUF struct buf y = {0};
     buf_init(&x, VALUE_MAX);
     buf_init(&y, VALUE_MAX);
     value_print(a, row, false, &x);

@@ -127,7 +127,7 @@ static void unknown_variable(struct config *c, struct origin origin)
     for (size_t i = 1; i < n; i++) {
         if (!schema_plain(&rows[i]) || rows[i].status == S_UNDER)
             continue;
-        CLEANUP_BUF struct buf name;
+        CLEANUP_BUF struct buf name = {0};
         buf_init(&name, 256);
         schema_variable(&rows[i], &name);
         unsigned before = s.distance;

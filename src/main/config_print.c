@@ -59,7 +59,7 @@ void yaml_quote(struct buf *out, struct slice text)
 
 static void print_string(const struct schema *row, struct slice text, struct buf *out)
 {
-    CLEANUP_BUF struct buf shown;
+    CLEANUP_BUF struct buf shown = {0};
     buf_init(&shown, CONFIG_BYTES_MAX + 64);
     url_print(text, row->flags & F_QUERY, &shown);
     yaml_quote(out, buf_view(&shown));

@@ -55,7 +55,7 @@ static void put_live(struct app *app, const struct registry_live *l)
 static void put_all(struct app *app, const struct settings *s, struct tls_context *tls,
                     const struct registry_live *live)
 {
-    CLEANUP_BUF struct buf headers;
+    CLEANUP_BUF struct buf headers = {0};
     struct http_limits limits;
     struct jobs_purge purge = {.enabled = s->purge_enabled,
                                .dry_run = s->purge_dry_run,

@@ -255,7 +255,7 @@ static int annotations_parse(const struct json_value *v, size_t body_size, struc
         return -1;
     if (jv_count(v) == 0)
         return 0;
-    struct buf text CLEANUP_BUF;
+    struct buf text CLEANUP_BUF = {0};
     buf_init(&text, body_size * 2); /* the compact form is never longer than what was read */
     if (jv_dump(v, &text))
         return error_set(err, ERR_UNAVAILABLE, "no memory for %zu bytes of annotations", body_size);

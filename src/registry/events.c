@@ -91,7 +91,7 @@ static void put_descriptor(struct buf *out, const struct json_value *v)
 {
     static const char *const members[] = {"mediaType", "digest",      "size",
                                           "urls",      "annotations", "platform"};
-    CLEANUP_BUF struct buf one;
+    CLEANUP_BUF struct buf one = {0};
     struct json_writer w;
     buf_init(&one, META_EVENT_REFERENCES_MAX);
     jw_init(&w, &one);

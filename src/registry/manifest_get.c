@@ -79,7 +79,7 @@ static void fill_cache(struct request *r)
 
 static struct shared *make_fields(const struct meta_manifest *m, bool by_digest)
 {
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, 2048);
     buf_printf(&b,
                CONTENT_TYPE "%s\r\nDocker-Content-Digest: %s\r\nETag: \"%s\"\r\n"

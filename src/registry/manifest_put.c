@@ -94,7 +94,7 @@ static void say_created(struct request *r, const struct meta_manifest_put *put, 
         response_field(r, "OCI-Subject", "%.*s", SLICE_ARG(put->manifest->subject));
     if (!by_digest || put->n_tags == 0)
         return;
-    CLEANUP_BUF struct buf list;
+    CLEANUP_BUF struct buf list = {0};
     buf_init(&list, TAGS_MAX * (OCI_TAG_MAX + 2));
     for (unsigned i = 0; i < put->n_tags; i++)
         buf_printf(&list, "%s%.*s", i ? ", " : "", SLICE_ARG(put->tags[i]));

@@ -185,7 +185,7 @@ static enum step unauthorized(struct request *r, const struct error *err, struct
 static void say_allowed(struct request *r, struct slice repo)
 {
     const struct req_context *c = r->context;
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     unsigned n;
     const struct route *rows = registry_routes(&n);
     buf_init(&b, 128);
@@ -288,7 +288,7 @@ void req_url(const struct request *r, bool absolute, struct buf *out)
 
 void resp_location(struct request *r, const char *fmt, ...)
 {
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     va_list args;
     buf_init(&b, 16 * 1024);
     req_url(r, registry_of(r)->c.absolute_urls, &b);
@@ -333,7 +333,7 @@ int req_page(struct request *r, unsigned most, unsigned *n, struct slice *last, 
 void resp_next_link(struct request *r, struct slice last, unsigned n, const char *extra_name,
                     struct slice extra)
 {
-    CLEANUP_BUF struct buf b;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, 16 * 1024);
     buf_putc(&b, '<');
     buf_slice(&b, r->prefix); /* always relative, as in registry */

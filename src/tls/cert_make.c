@@ -173,7 +173,7 @@ static int make_server(const struct cert_request *r, X509 *ca, EVP_PKEY *ca_key,
 {
     int64_t from = os_wall_ms() / 1000 - EARLY_S;
     int64_t to = from + (int64_t)r->days * DAY_S - 1;
-    CLEANUP_BUF struct buf names;
+    CLEANUP_BUF struct buf names = {0};
     char day[11];
     int64_t ca_to = tls_time(X509_get0_notAfter(ca));
     if (to > ca_to) {

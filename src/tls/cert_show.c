@@ -209,7 +209,7 @@ static void check_name(struct report *r)
                                          X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL);
     if (good == 1)
         return;
-    CLEANUP_BUF struct buf names;
+    CLEANUP_BUF struct buf names = {0};
     buf_init(&names, 16 * 1024);
     put_names(&names, leaf, ", ");
     problem(r, "it is not for %.100s; it is for %.700s", name,
@@ -254,7 +254,7 @@ static int on_verify(int ok, X509_STORE_CTX *ctx)
     X509 *x = X509_STORE_CTX_get_current_cert(ctx);
     if (!text)
         return 1;
-    CLEANUP_BUF struct buf name;
+    CLEANUP_BUF struct buf name = {0};
     buf_init(&name, 16 * 1024);
     if (x)
         tls_name_text(X509_get_subject_name(x), &name);
@@ -297,7 +297,7 @@ int cert_show(const struct cert_check *check, struct buf *out, unsigned *problem
               struct error *err)
 {
     CLEANUP_X509S STACK_OF(X509) *chain = NULL;
-    CLEANUP_BUF struct buf found;
+    CLEANUP_BUF struct buf found = {0};
     buf_init(&found, 256 * 1024);
     ERR_clear_error();
     if (tls_pem_certificates(check->certificate, &chain, err))

@@ -133,7 +133,7 @@ static void remember_client(struct tls_conn *t)
     X509 *cert = SSL_get0_peer_certificate(t->ssl);
     if (!cert)
         return;
-    CLEANUP_BUF struct buf name;
+    CLEANUP_BUF struct buf name = {0};
     buf_init(&name, 16 * 1024); /* a longer one stays unnamed */
     tls_name_text(X509_get_subject_name(cert), &name);
     t->client = buf_steal(&name, NULL);
