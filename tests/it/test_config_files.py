@@ -71,6 +71,11 @@ def plain(r, path, files):
     return f"{text}status {r.returncode}\n"
 
 
+def without_columns(text):
+    """Where a value of a line is a path of this run, what stands behind it moves."""
+    return re.sub(r"(config\.yml:\d+):\d+:", r"\1:", text)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_check(name, files, tmp_path):
     path, env, _ = case(name, files, tmp_path)
@@ -78,7 +83,7 @@ def test_check(name, files, tmp_path):
     expected = CONFIGS / f"{name}.expect"
     if os.environ.get("BERTH_WRITE_EXPECT"):
         expected.write_text(said)
-    assert said == expected.read_text()
+    assert without_columns(said) == without_columns(expected.read_text())
 
 
 @pytest.mark.parametrize("name", NAMES)
