@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/util.h"
+#include "cli/argument.h"
 #include "cli/command.h"
 #include "os/file.h"
 #include "tls/cert.h"
@@ -35,12 +36,6 @@ static int wrong(const char *fmt, ...)
     fputs("; `berth help cert` says more\n", stderr);
     va_end(ap);
     return 2;
-}
-
-static int failed(const struct error *err)
-{
-    fprintf(stderr, "berth: %s\n", err->detail[0] ? err->detail : err->message);
-    return 1;
 }
 
 static int print(struct buf *out)
@@ -250,7 +245,7 @@ static int create(int argc, char **argv)
     struct error err = {0};
     bool ca_made = false;
     if (os_mkdir_all(dir, 0755, "cert.write", &err) || cert_create(&r, &ca_made, &err))
-        return failed(&err);
+        return command_failed(&err);
     CLEANUP_BUF struct buf out = {0};
     buf_init(&out, OUT_MAX);
     if (!realpath(dir, real))
@@ -278,7 +273,7 @@ static int show(int argc, char **argv)
     CLEANUP_BUF struct buf out = {0};
     buf_init(&out, OUT_MAX);
     if (cert_show(&check, &out, &problems, &err))
-        return failed(&err);
+        return command_failed(&err);
     if (problems == 0)
         buf_puts(&out, "no problems found\n");
     return print(&out) || problems > 0;

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "cli/argument.h"
 #include "cli/command.h"
 #include "main/config.h"
 #include "main/directory.h"
@@ -33,20 +34,6 @@ static int usage(const char *text)
     return 2;
 }
 
-/* The value of "--name=VALUE" or "--name VALUE"; NULL when this is another option. */
-static const char *value_of(const char *name, int argc, char **argv, int *at)
-{
-    const char *arg = argv[*at];
-    size_t n = strlen(name);
-    if (!arg || strncmp(arg, name, n) != 0)
-        return NULL;
-    if (arg[n] == '=')
-        return arg + n + 1;
-    if (arg[n] != '\0' || *at + 1 >= argc)
-        return NULL;
-    return argv[++*at];
-}
-
 static int parse(int argc, char **argv, struct request *q)
 {
     const struct {
@@ -57,7 +44,7 @@ static int parse(int argc, char **argv, struct request *q)
     for (int i = 2; i < argc; i++) {
         const char *value = NULL;
         for (size_t k = 0; k < ARRAY_LEN(options) && !value; k++)
-            if ((value = value_of(options[k].name, argc, argv, &i)))
+            if ((value = argument_value(options[k].name, argc, argv, &i)))
                 *options[k].value = value;
         if (value)
             continue;
@@ -334,8 +321,7 @@ static int run(int argc, char **argv)
         return usage(is_drop ? "either --id ID or --all" : "--id and --all are for drop");
     if (act(&q, &err) == 0)
         return 0;
-    fprintf(stderr, "berth: %s\n", err.detail[0] ? err.detail : err.message);
-    return 1;
+    return command_failed(&err);
 }
 
 const struct command command_events = {

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/util.h"
+#include "cli/argument.h"
 #include "cli/command.h"
 #include "main/config.h"
 
@@ -229,10 +230,8 @@ static int run(int argc, char **argv)
         what = NULL;
     int bad = what && strstr(what, "://") ? parse_url(slice_cstr(what), &t, &err)
                                           : from_config(what, &t, &err);
-    if (bad || check(&t, &err)) {
-        fprintf(stderr, "berth: %s\n", err.detail[0] ? err.detail : err.message);
-        return 1; /* Docker keeps 2 for itself */
-    }
+    if (bad || check(&t, &err))
+        return command_failed(&err); /* 1: Docker keeps 2 for itself */
     puts("healthy");
     return 0;
 }

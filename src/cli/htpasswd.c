@@ -12,6 +12,7 @@
 
 #include "auth/htpasswd.h"
 #include "base/util.h"
+#include "cli/argument.h"
 #include "cli/command.h"
 
 #include "base/banned.h"
@@ -35,12 +36,6 @@ static int usage(const char *text)
 {
     fprintf(stderr, "berth: %s; `berth help htpasswd` says more\n", text);
     return 2;
-}
-
-static int fail(const struct error *err)
-{
-    fprintf(stderr, "berth: %s\n", err->detail[0] ? err->detail : err->message);
-    return 1;
 }
 
 static int parse_cost(const char *text, unsigned *out)
@@ -227,7 +222,7 @@ static int verify(const struct request *q, struct slice password)
     struct htpasswd *h = NULL;
     struct error err = {0};
     if (htpasswd_load(q->file, &h, NULL, &err))
-        return fail(&err);
+        return command_failed(&err);
     const char *hash = htpasswd_find(h, slice_cstr(q->user));
     bool right = password_verify(hash, password);
     fprintf(stderr,
@@ -249,14 +244,14 @@ static int with_password(const struct request *q, struct slice password)
         if (strpbrk(q->user, ":\n"))
             return usage("the name of a user cannot have a colon");
         if (password_hash(password, q->cost, hash, &err))
-            return fail(&err);
+            return command_failed(&err);
         return printf("%s:%s\n", q->user, hash) < 0;
     }
     if (htpasswd_update(q->file, slice_cstr(q->user), password, q->cost, q->create, &err)) {
         if (err.sys == ENOENT && !q->create)
             fprintf(stderr, "berth: there is no file %s: -c makes it\n", q->file);
         else
-            return fail(&err);
+            return command_failed(&err);
         return 1;
     }
     fprintf(stderr, "berth: %s has the user %s now\n", q->file, q->user);
@@ -267,7 +262,7 @@ static int take_out(const struct request *q)
 {
     struct error err = {0};
     if (htpasswd_update(q->file, slice_cstr(q->user), SLICE_NONE, q->cost, false, &err))
-        return fail(&err);
+        return command_failed(&err);
     fprintf(stderr, "berth: %s has no user %s any more\n", q->file, q->user);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "cli/argument.h"
 #include "cli/command.h"
 #include "cli/import_view.h"
 #include "jobs/import.h"
@@ -33,12 +34,6 @@ struct order {
     enum import_verify how;
 };
 
-static int fail(const struct error *err)
-{
-    fprintf(stderr, "berth: %s\n", err->detail[0] ? err->detail : err->message);
-    return 1;
-}
-
 static int usage(const char *text)
 {
     fprintf(stderr, "berth: %s; `berth help import` says more\n", text);
@@ -46,20 +41,6 @@ static int usage(const char *text)
 }
 
 /* --- the command line --- */
-
-/* The value of "--name=VALUE" or "--name VALUE"; NULL when this is another option. */
-static const char *value_of(const char *name, int argc, char **argv, int *at)
-{
-    const char *arg = argv[*at];
-    size_t n = strlen(name);
-    if (!arg || strncmp(arg, name, n) != 0)
-        return NULL;
-    if (arg[n] == '=')
-        return arg + n + 1;
-    if (arg[n] != '\0' || *at + 1 >= argc)
-        return NULL;
-    return argv[++*at];
-}
 
 static int parse_values(struct order *o)
 {
@@ -91,7 +72,7 @@ static int parse(int argc, char **argv, struct order *o)
     for (int i = 2; i < argc; i++) {
         const char *value = NULL;
         for (size_t k = 0; k < ARRAY_LEN(options) && !value; k++)
-            if ((value = value_of(options[k].name, argc, argv, &i)))
+            if ((value = argument_value(options[k].name, argc, argv, &i)))
                 *options[k].value = value;
         if (value)
             continue;
@@ -245,7 +226,7 @@ static int work(const struct order *o, FILE *report)
                               .cancel = &watch.cancel};
     if (!o->dry_run) {
         if (data_directory(o, &directory, &err) != 0 || check_owner(directory, &err) != 0)
-            return fail(&err);
+            return command_failed(&err);
     }
     if (directory && !o->json)
         fprintf(stderr, "berth: importing into %s\n", directory);
@@ -256,7 +237,7 @@ static int work(const struct order *o, FILE *report)
     store_close(c.store);
     import_view_clear(&view);
     if (failed)
-        return fail(&err);
+        return command_failed(&err);
     import_view_result(&view, &result);
     return result.findings ? STATUS_FINDINGS : 0;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "cli/argument.h"
 #include "cli/command.h"
 #include "main/app.h"
 #include "main/logs.h"
@@ -80,12 +81,6 @@ static void banner(const struct app *app)
     (void)fflush(stdout);
 }
 
-static int fail(const struct error *err)
-{
-    fprintf(stderr, "berth: %s\n", err->detail[0] ? err->detail : err->message);
-    return 1;
-}
-
 /* Bodies and buffers come and go: what they took is given back to the system, and not kept in an
  * arena of each thread. */
 static void tune_allocator(void)
@@ -109,17 +104,17 @@ static int serve(const struct config_source *source)
             log_free(early);
         }
         config_free(c);
-        (void)fail(&err);
+        (void)command_failed(&err);
         return 2;
     }
     logs_init(&logs, config_settings(c));
     say_notes(logs.app, c);
-    int status = app_new(source, c, &logs, &app, &err) ? fail(&err) : 0;
+    int status = app_new(source, c, &logs, &app, &err) ? command_failed(&err) : 0;
     if (app) {
         app_warn_open(app, config_settings(c));
         banner(app);
         if (app_run(app, &err))
-            status = fail(&err);
+            status = command_failed(&err);
         app_free(app);
         LOG(logs.app, LOG_LEVEL_INFO, "stopped");
     }
@@ -143,7 +138,7 @@ static int run(int argc, char **argv)
     char **flags = xcalloc((size_t)argc + 1, sizeof *flags);
     int status = 2;
     if (read_arguments(argc, argv, &source, flags, &err))
-        (void)fail(&err);
+        (void)command_failed(&err);
     else
         status = serve(&source);
     free(flags);
