@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "base/util.h"
 #include "main/config_int.h"
 
@@ -252,7 +253,8 @@ static void apply(struct config *c, const struct variable *v)
                             .name = arena_strndup(c->arena, v->name.p, v->name.n)};
     if (is_skopeos(c, v, origin))
         return;
-    if (split(v->name, &p)) {
+    /* A part of the name may become the key of a map, which is text. */
+    if (!utf8_valid(v->name) || split(v->name, &p)) {
         unknown_variable(c, origin);
         return;
     }

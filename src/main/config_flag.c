@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --http.addr=:5000: the dotted path of any key. A scalar's value is taken as it is; a list's or a
  * section's is YAML, but for a list of strings with one in it, which may stand without brackets. */
+#include "base/utf8.h"
 #include "base/util.h"
 #include "main/config_int.h"
 
@@ -105,7 +106,7 @@ static void apply(struct config *c, const char *flag)
         value = slice_from(value, 2);
     struct slice name = slice_cut(&value, '=');
     struct origin origin = {.kind = FROM_FLAG, .name = arena_strndup(c->arena, name.p, name.n)};
-    const struct schema *row = name.n ? resolve(name) : NULL;
+    const struct schema *row = name.n && utf8_valid(name) ? resolve(name) : NULL;
     if (!row) {
         unknown_flag(c, name, origin);
         return;
@@ -115,6 +116,10 @@ static void apply(struct config *c, const char *flag)
     if (!value.p) {
         note_add(c, CONFIG_ERROR, &origin, "", "--%s needs a value: --%s=VALUE", origin.name,
                  origin.name);
+        return;
+    }
+    if (!utf8_valid(value)) {
+        note_add(c, CONFIG_ERROR, &origin, "", "the value of --%s is not UTF-8", origin.name);
         return;
     }
     struct node *n = flag_value(c, row, value, origin);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The first byte chooses the method, the rest is a path. Whatever matches is rebuilt from its
- * pattern and parameters, and must be the path again. */
+ * pattern and parameters, and must be the path again. The same bytes are a request's target on its
+ * way to a log, where no secret of its query may appear. */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/util.h"
+#include "http/engine_int.h"
 #include "http/route.h"
 
 #include "base/banned.h"
@@ -46,7 +48,7 @@ static void check_param(struct slice param, bool name)
 
 static void rebuild(const struct route_match *m, struct slice path)
 {
-    struct buf b CLEANUP_BUF;
+    CLEANUP_BUF struct buf b = {0};
     buf_init(&b, 1 << 20);
     unsigned k = 0;
     struct slice rest = slice_from(slice_cstr(m->route->pattern), 1);
@@ -68,6 +70,42 @@ static void rebuild(const struct route_match *m, struct slice path)
             slice_is(m->param[1], "uploads")));
 }
 
+/* Nothing changes but "%3A" behind the last slash. */
+static void check_path(struct arena *a, struct slice path)
+{
+    struct slice out = route_path(a, path);
+    size_t last = 0, k = 0;
+    for (size_t i = 0; i < path.n; i++)
+        last = path.p[i] == '/' ? i + 1 : last;
+    for (size_t i = 0; i < path.n; k++) {
+        static const char colon[] = "%3a";
+        bool escaped = last && i >= last && path.n - i >= 3 && path.p[i] == colon[0] &&
+                       path.p[i + 1] == colon[1] && (path.p[i + 2] | 0x20) == colon[2];
+        CHECK(k < out.n && out.p[k] == (escaped ? ':' : path.p[i]));
+        i += escaped ? 3 : 1;
+    }
+    CHECK(k == out.n);
+}
+
+/* A value that is set for each name of a secret is in no log, wherever it is put. */
+static void check_target(struct arena *a, struct slice path)
+{
+    static const char *const names[] = {"token", "password", "access_token", "sig", "%73ig"};
+    CHECK(access_target(a, path).n <= 3 * path.n);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        CLEANUP_BUF struct buf b = {0};
+        buf_init(&b, 1 << 20);
+        buf_slice(&b, path);
+        buf_puts(&b, memchr(b.n ? b.p : "", '?', b.n) ? "&" : "?");
+        buf_puts(&b, names[i]);
+        buf_puts(&b, "=\x01 canary");
+        struct slice out = access_target(a, buf_view(&b));
+        /* Unless the path has it already. */
+        CHECK(!memmem(out.p, out.n, "\x01 canary", 8) ||
+              memmem(path.p ? path.p : "", path.n, "\x01 canary", 8));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
@@ -82,6 +120,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(heap, p + 1, size - 1);
     struct slice path = slice_make(heap, size - 1);
     struct route_match m;
+    struct arena *a = arena_new(1024);
+    check_path(a, path);
+    check_target(a, path);
+    arena_free(a);
     route_match(table, ARRAY_LEN(table), method, path, &m);
     if (m.route) {
         CHECK(m.allowed & 1u << method);

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tokens, and the files of keys. The first byte picks what the rest is: a token as it came from a
- * client; a payload, or a header and a payload, which are signed properly; a JWKS; a bundle. */
+ * client; a payload, or a header and a payload, which are signed properly; a JWKS; a bundle. With
+ * its high bit set it is a whole Authorization field and, behind a line feed, the `from` of a
+ * mount, for every kind of login. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <openssl/evp.h>
 
+#include "auth/authn.h"
 #include "auth/encoding.h"
 #include "auth/token.h"
 #include "base/buf.h"
@@ -105,11 +111,78 @@ static void check_keys(struct slice pem, struct slice set)
     token_keys_free(k);
 }
 
+/* One of each kind, of files that are in memory. */
+static struct authn *login(enum authn_kind kind)
+{
+    static struct authn *of[AUTHN_TOKEN + 1];
+    if (of[kind])
+        return of[kind];
+    /* "user" with "password" */
+    static const char users[] =
+        "user:$2y$04$CC6sTLLt8NRwPKT2E6yLlu763NaSYKjrGq9gv.Nf2m6OT5CxLNW/q\n";
+    const char *text = kind == AUTHN_TOKEN ? jwks : users;
+    char path[64];
+    int fd = memfd_create("login", 0); /* open as long as the process is */
+    CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    struct authn_config c = {.kind = kind,
+                             .realm = "realm",
+                             .service = "s",
+                             .issuer = "i",
+                             .path = kind == AUTHN_HTPASSWD ? path : NULL,
+                             .must_exist = true,
+                             .jwks = kind == AUTHN_TOKEN ? path : NULL};
+    int rc = authn_new(&c, &of[kind], NULL, NULL);
+    CHECK(rc == 0);
+    return of[kind];
+}
+
+/* What is sent back in a header has no byte that would end it, and nobody comes in but by a
+ * password or a token. */
+static void check_authorization(struct slice authorization, struct slice from)
+{
+    for (enum authn_kind kind = AUTHN_SILLY; kind <= AUTHN_TOKEN; kind++) {
+        static int64_t now_s =
+            NOW; /* a second for each, so that the limit does not hide the rest */
+        struct authn_question q = {.authorization = authorization,
+                                   .peer = SLICE_LIT("192.0.2.1"),
+                                   .action = ACTION_PUSH,
+                                   .repo = SLICE_LIT("a/b"),
+                                   .from = from,
+                                   .host = SLICE_LIT("h"),
+                                   .now_s = now_s};
+        struct principal who = {0};
+        struct slice challenge = SLICE_NONE;
+        struct error err = {0};
+        struct arena *a = arena_new(1024);
+        struct authn *l = login(kind);
+        now_s += 60;
+        enum authn_result result = authn_quick(l, &q, a, &who, &challenge, &err);
+        if (result == AUTHN_SLOW)
+            result = authn_verify(l, &q, a, &who, &challenge, &err);
+        CHECK(result != AUTHN_SLOW);
+        if (result == AUTHN_REFUSED)
+            CHECK(err.code == ERR_UNAUTHORIZED || err.code == ERR_TOOMANYREQUESTS);
+        else if (kind == AUTHN_HTPASSWD)
+            CHECK(slice_is(who.name, "user"));
+        CHECK(kind == AUTHN_SILLY || result == AUTHN_OK || challenge.n ||
+              err.code == ERR_TOOMANYREQUESTS);
+        for (size_t i = 0; i < challenge.n; i++)
+            CHECK((unsigned char)challenge.p[i] >= 0x20 && challenge.p[i] != 0x7f);
+        arena_free(a);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (n == 0)
         return 0;
     struct slice text = slice_make((const char *)data + 1, n - 1);
+    if (data[0] & 0x80) {
+        struct slice from = text, authorization = slice_cut(&from, '\n');
+        check_authorization(authorization, from);
+        return 0;
+    }
     if (data[0] % 5 == 3) {
         check_keys(SLICE_NONE, text);
         return 0;

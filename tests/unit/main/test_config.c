@@ -465,6 +465,8 @@ static void test_bad_flags(void **state)
         {"--http.listeners.0.adr=:1", "there is no option --http.listeners.0.adr"},
         {"--proxy.remoteurl=https://a", "proxy: this version is no pull-through cache"},
         {"--storage.s3.bucket=b", "storage.s3: this version"},
+        {"--log.level=caf\xe9", "the value of --log.level is not UTF-8"},
+        {"--log.fields.caf\xe9=x", "there is no option --log.fields.caf"},
         {"--http=1\n--http.tls.key=/x", "there is no section to put this into: --http has"},
         {"--storage=filesystem\n--storage.inmemory={}", "two drivers, filesystem (--storage) and"},
     };

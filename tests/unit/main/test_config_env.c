@@ -199,6 +199,12 @@ static void test_strict(void **state)
     assert_int_equal(help_load(NULL, "REGISTRY_FOO=1", NULL, true, &c, &err), -1);
     assert_non_null(strstr(err.detail, "REGISTRY_FOO"));
     config_free(c);
+    /* Would be a key of a map, and no text. */
+    assert_int_equal(help_load(NULL, "REGISTRY_LOG_FIELDS_CAF\xe9=1", NULL, true, &c, &err), -1);
+    config_free(c);
+    assert_int_equal(help_load(NULL, "REGISTRY_LOG_FIELDS_CAF\xe9=1", NULL, false, &c, &err), 0);
+    assert_null(node_find(c->root, "log.fields"));
+    config_free(c);
     assert_int_equal(
         help_load(NULL, "REGISTRY_PORT=tcp://1:2\nREGISTRY_SERVICE_HOST=1", NULL, true, &c, &err),
         0);
