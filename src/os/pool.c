@@ -12,7 +12,10 @@
 
 #include "base/banned.h"
 
-enum { MAGIC = 0x504f4f4c, NAME_MAX_BYTES = 15, NICE_LOWEST = 19 };
+enum { MAGIC = 0x504f4f4c, NAME_MAX_BYTES = 15 };
+/* A tenth of the processor when others want all of it. At 19, the lowest, it would be a hundredth,
+ * and a login on a busy machine would take seconds. */
+enum { NICE_MORE = 10 };
 
 /* Each worker sleeps on a condition of its own, on a stack of idle workers: a post wakes at most
  * one, the one that went to sleep last (whose stack and cache are warm). It wakes none when none
@@ -60,7 +63,7 @@ static void *work(void *arg)
     (void)pthread_setname_np(pthread_self(), p->name);
     /* Linux has a priority for each thread; where it cannot be set, nothing is lost. */
     if (p->nice)
-        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_LOWEST);
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + NICE_MORE);
     pthread_mutex_lock(&p->lock);
     for (;;) {
         if (p->head) {

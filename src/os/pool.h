@@ -15,8 +15,8 @@ struct pool;
  * wait, not counting those that a free thread is about to take. */
 int pool_new(const char *name, unsigned threads, unsigned queue_max, struct pool **out,
              struct error *err);
-/* As pool_new, for work that must not take the processor from others: its threads have the lowest
- * of the usual priorities (nice 19 more than the process). */
+/* As pool_new, for work that must not take the processor from others: its threads are nicer by 10
+ * than the process (19 at most). */
 int pool_new_nice(const char *name, unsigned threads, unsigned queue_max, struct pool **out,
                   struct error *err);
 /* Waits for what is queued and running, and for what running tasks post meanwhile, then joins;
