@@ -167,6 +167,10 @@ static int load_all(struct app *app, struct config **out, struct error *err)
     for (unsigned i = 0; i < n; i++)
         say_note(app, &notes[i]);
     config_diff(app->config, c, say_change, app);
+    /* What listens in plain text goes on so, and the other way round. */
+    if (!tls != !app->tls)
+        say_change(app, tls ? "http.tls (switching TLS on)" : "http.tls (switching TLS off)",
+                   false);
     app->reload.tls_files = tls_files;
     app->reload.tls_failed = false;
     put_all(app, s, tls, &live);

@@ -153,18 +153,24 @@ static struct slice address_of(struct slice peer)
     return port ? slice_first(peer, (size_t)(colon - peer.p)) : peer;
 }
 
+/* What the policy asks. */
 static struct authn_question question(struct request *r)
 {
-    struct authn_question q = {
-        .authorization = request_field(r, "Authorization"),
-        .peer = address_of(r->peer),
-        .action = (enum action)r->route->action,
-        .host = r->host,
-        .secure = r->secure,
-        .now_s = os_wall_ms() / 1000,
-    };
+    struct authn_question q = {.action = (enum action)r->route->action};
     if (strstr(r->route->pattern, "<name>"))
         q.repo = req_repo(r);
+    return q;
+}
+
+/* And what logins ask besides: nothing of it is looked at where there are none. */
+static struct authn_question login_question(struct request *r)
+{
+    struct authn_question q = question(r);
+    q.authorization = request_field(r, "Authorization");
+    q.peer = address_of(r->peer);
+    q.host = r->host;
+    q.secure = r->secure;
+    q.now_s = os_wall_ms() / 1000;
     if (q.action == ACTION_PUSH && r->head->method == HTTP_POST)
         (void)request_query(r, "from", &q.from, NULL);
     return q;
@@ -229,7 +235,7 @@ static enum step known(struct request *r, enum authn_result result, const struct
 static enum step authorize_slow(struct request *r)
 {
     struct req_context *c = r->context;
-    struct authn_question q = question(r);
+    struct authn_question q = login_question(r);
     struct slice challenge = SLICE_NONE;
     struct error err = {0};
     enum authn_result result =
@@ -260,12 +266,13 @@ enum step registry_authorize(struct request *r)
     /* Which methods a path has is in the specification: a browser asks without credentials. */
     if (r->head->method == HTTP_OPTIONS)
         return STEP_DONE;
-    if (strstr(r->route->pattern, "<name>") && oci_name_check(req_repo(r), &err))
-        return step_error(r, &err);
     struct authn_question q = question(r);
+    if (q.repo.p && oci_name_check(q.repo, &err))
+        return step_error(r, &err);
     struct authn *authn = live_of(r)->authn;
     if (is_public(q.action) || !authn)
         return decide(r, &q);
+    q = login_question(r);
     struct slice challenge = SLICE_NONE;
     enum authn_result result = authn_quick(authn, &q, r->arena, &c->who, &challenge, &err);
     if (result == AUTHN_SLOW)

@@ -15,10 +15,10 @@ FAR = b"a layer that is elsewhere"
 FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 
 
-def configured(fresh_berth, tmp_path, **sections):
+def configured(fresh_berth, tmp_path, kind="test", **sections):
     path = tmp_path / "config.yml"
     path.write_text(json.dumps({"version": 0.1, **sections}))
-    registry = Registry(fresh_berth(config=path).url)
+    registry = Registry(fresh_berth(config=path, kind=kind).url)
     registry.push_blob(REPO, b"{}")
     return registry
 
@@ -86,11 +86,12 @@ def test_which_lists(fresh_berth, tmp_path, validation, allowed):
 
 
 def test_many_urls_take_no_time(fresh_berth, tmp_path):
-    """A manifest full of long URLs against expressions that make others backtrack."""
-    registry = configured(fresh_berth, tmp_path, validation={"manifests": {"urls": {
+    """A manifest full of long URLs against expressions that make others backtrack. On the optimised
+    build: sanitizers without optimisation make 9.6 MB of matching longer than any limit."""
+    registry = configured(fresh_berth, tmp_path, kind="release", validation={"manifests": {"urls": {
         "allow": ["^https://x/(a+a+)+b$", "(a|b)*a(a|b){12}c", "^https://x/a*$"]}}})
     document = json.loads(image())
-    document["layers"] = [descriptor(FAR, OCI_LAYER, urls=["https://x/" + "a" * 4000] * 20)] * 4
+    document["layers"] = [descriptor(FAR, OCI_LAYER, urls=["https://x/" + "a" * 4000] * 200)] * 4
     r = registry.put(f"/v2/{REPO}/manifests/t", data=dumps(document), timeout=60,
                      headers={"Content-Type": OCI_MANIFEST})
     assert r.status_code == 201, r.text
