@@ -250,7 +250,7 @@ static int parse_range(struct compiler *c, struct byte_set *s)
         return -1;
     last = first;
     struct slice rest = slice_from(c->text, c->at);
-    if (rest.n >= 2 && rest.p[0] == '-' && rest.p[1] != ']') {
+    if (rest.p && rest.n >= 2 && rest.p[0] == '-' && rest.p[1] != ']') {
         c->at++;
         if (parse_member(c, &last))
             return -1;
