@@ -27,8 +27,10 @@ def require():
 
 def tree_digest():
     # The date of the last commit is the package's.
-    date = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=TOP, capture_output=True, check=False)
-    h = hashlib.sha256(date.stdout)
+    h = hashlib.sha256()
+    if shutil.which("git"):
+        h.update(subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=TOP, capture_output=True,
+                                check=False).stdout)
     for name in INPUTS:
         path = TOP / name
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
