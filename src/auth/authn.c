@@ -277,7 +277,7 @@ static void put_bearer(struct authn *a, const struct authn_question *q, const ch
     buf_init(&realm, 4096);
     buf_init(&scope, 4096);
     if (a->autoredirect)
-        buf_printf(&realm, "https://%.*s%s%s", SLICE_ARG(q->host),
+        buf_printf(&realm, "%s://%.*s%s%s", q->plain ? "http" : "https", SLICE_ARG(q->host),
                    a->redirect_path[0] == '/' ? "" : "/", a->redirect_path);
     else
         buf_puts(&realm, a->realm);

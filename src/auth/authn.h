@@ -27,7 +27,8 @@ struct authn_config {
     const char *root_cert_bundle, *jwks; /* token; NULL or empty when not given */
     const char *const *algorithms;       /* token: none for all */
     unsigned n_algorithms;
-    bool autoredirect;             /* token: realm is https://<Host><autoredirect_path> */
+    bool autoredirect; /* token: realm is https://<Host><autoredirect_path>, or http where a
+                          proxy says that the client speaks that */
     const char *autoredirect_path; /* default /auth/token */
     struct metrics *metrics;       /* may be NULL */
 };
@@ -65,7 +66,7 @@ struct authn_question {
     struct slice repo; /* empty where there is none */
     struct slice from; /* repository that a mount reads from, or empty */
     struct slice host; /* Host as the client sees it, for autoredirect */
-    bool secure;       /* https as the client sees it */
+    bool plain;        /* a proxy says that the client speaks http, for autoredirect */
     int64_t now_s;     /* seconds since 1970 */
 };
 

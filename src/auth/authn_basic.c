@@ -134,7 +134,8 @@ static enum authn_result quick(struct authn *a, const struct authn_question *q, 
     }
     if (!limiter_admit(a->limiter, &l->address_key, &l->user_key, q->now_s)) {
         error_detail(err, ERR_TOOMANYREQUESTS,
-                     "too many logins failed from this address or for this user: wait a second");
+                     "too many logins from this address or for this user failed, or are being "
+                     "checked: wait a second");
         count(a, OUTCOME_LIMITED);
         return AUTHN_REFUSED;
     }
@@ -208,6 +209,7 @@ static enum authn_result verify(struct authn *a, const struct authn_question *q,
     bool right = password_verify(hash, l->password) && l->hash;
     if (!right) {
         memo_put(a->tried_passwords, &l->key, TRIED_BAD, q->now_s, q->now_s + BAD_S, NULL);
+        limiter_blame(a->limiter, &l->address_key, &l->user_key, q->now_s);
         return refused(a, err);
     }
     memo_put(a->good, &l->key, GOOD, q->now_s, q->now_s + GOOD_S, NULL);

@@ -13,8 +13,9 @@ enum { WAYS = 8 };
 
 struct bucket {
     struct mac key;
-    int64_t at_s;  /* when `left` was right */
-    unsigned left; /* tries */
+    int64_t at_s;   /* when the counts were right */
+    unsigned open;  /* tries that nobody has told the end of */
+    unsigned wrong; /* failures; both at most LIMITER_FLIGHTS */
     bool in_use;
 };
 
@@ -45,39 +46,41 @@ void limiter_free(struct limiter *l)
     free(l);
 }
 
-static void refill(struct bucket *b, int64_t now_s)
+static unsigned load(const struct bucket *b)
+{
+    return b->open + b->wrong;
+}
+
+static void work_off(struct bucket *b, int64_t now_s)
 {
     int64_t passed = now_s - b->at_s;
-    if (passed > 0)
-        b->left = passed >= LIMITER_BURST ? LIMITER_BURST
-                                          : MIN(b->left + (unsigned)passed, LIMITER_BURST);
-    /* Also when the clock went back: no refill, and it goes on from there. A second less is only a
-     * caller who was overtaken; to go back for him would give the next one a try for nothing. */
+    unsigned n = passed <= 0 ? 0 : (unsigned)MIN(passed, LIMITER_FLIGHTS);
+    b->open -= MIN(b->open, n);
+    b->wrong -= MIN(b->wrong, n);
+    /* Also when the clock went back: nothing is worked off, and it goes on from there. A second
+     * less is only a caller who was overtaken; to go back for him would give the next one a try for
+     * nothing. */
     if (passed != -1)
         b->at_s = now_s;
 }
 
-/* The bucket of the key; a full one in the place of the fullest when there is none. */
+/* The bucket of the key; an empty one in the place of the one with the least when there is none. */
 static struct bucket *find(const struct limiter *l, struct bucket *table, const struct mac *key,
                            int64_t now_s)
 {
     uint32_t bits;
     memcpy(&bits, key->p, sizeof bits);
-    struct bucket *set = table + (size_t)(bits % l->sets) * WAYS, *fullest = set;
+    struct bucket *set = table + (size_t)(bits % l->sets) * WAYS, *least = set;
     for (unsigned i = 0; i < WAYS; i++) {
         struct bucket *b = &set[i];
-        if (!b->in_use) {
-            b->left = LIMITER_BURST;
-            b->at_s = now_s;
-        }
-        refill(b, now_s);
+        work_off(b, now_s);
         if (b->in_use && secret_equal(b->key.p, key->p, MAC_BYTES))
             return b;
-        if (b->left > fullest->left || (fullest->in_use && !b->in_use))
-            fullest = b;
+        if (least->in_use && (!b->in_use || load(b) < load(least)))
+            least = b;
     }
-    *fullest = (struct bucket){.key = *key, .at_s = now_s, .left = LIMITER_BURST, .in_use = true};
-    return fullest;
+    *least = (struct bucket){.key = *key, .at_s = now_s, .in_use = true};
+    return least;
 }
 
 bool limiter_admit(struct limiter *l, const struct mac *address, const struct mac *user,
@@ -86,22 +89,36 @@ bool limiter_admit(struct limiter *l, const struct mac *address, const struct ma
     pthread_mutex_lock(&l->lock);
     struct bucket *a = find(l, l->addresses, address, now_s);
     struct bucket *u = find(l, l->users, user, now_s);
-    bool admitted = a->left > 0 && (u->left > 0 || a->left == LIMITER_BURST);
+    bool admitted = a->wrong < LIMITER_BURST && load(a) < LIMITER_FLIGHTS &&
+                    (load(u) < LIMITER_BURST || load(a) == 0);
     if (admitted) {
-        a->left--;
-        if (u->left)
-            u->left--;
+        a->open++;
+        u->open = MIN(u->open + 1, LIMITER_FLIGHTS);
     }
     pthread_mutex_unlock(&l->lock);
     return admitted;
 }
 
-void limiter_forgive(struct limiter *l, const struct mac *address, const struct mac *user,
-                     int64_t now_s)
+static void settle(struct limiter *l, const struct mac *address, const struct mac *user,
+                   int64_t now_s, unsigned wrong)
 {
     pthread_mutex_lock(&l->lock);
     struct bucket *both[] = {find(l, l->addresses, address, now_s), find(l, l->users, user, now_s)};
-    for (size_t i = 0; i < ARRAY_LEN(both); i++)
-        both[i]->left = MIN(both[i]->left + 1, LIMITER_BURST);
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        both[i]->open -= both[i]->open > 0;
+        both[i]->wrong = MIN(both[i]->wrong + wrong, LIMITER_FLIGHTS);
+    }
     pthread_mutex_unlock(&l->lock);
+}
+
+void limiter_forgive(struct limiter *l, const struct mac *address, const struct mac *user,
+                     int64_t now_s)
+{
+    settle(l, address, user, now_s, 0);
+}
+
+void limiter_blame(struct limiter *l, const struct mac *address, const struct mac *user,
+                   int64_t now_s)
+{
+    settle(l, address, user, now_s, 1);
 }

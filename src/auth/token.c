@@ -98,7 +98,8 @@ static int verify_one(const struct token_key *key, const struct token_alg *alg,
                                                                           : wrong_signature(err);
 }
 
-/* Against the trusted keys of that name, or all when it names none. */
+/* Against the trusted keys of that name, or all when it names none; but for anybody's garbage no
+ * more than some. */
 static int verify_trusted(const struct token_keys *keys, const struct json_value *kid,
                           const struct token_alg *alg, const struct parts *p, struct error *err)
 {
@@ -113,7 +114,11 @@ static int verify_trusted(const struct token_keys *keys, const struct json_value
         named++;
         if (!token_key_fits(k, alg))
             continue;
-        fit++;
+        if (++fit > KEYS_TRIED_MAX)
+            return REFUSE(err,
+                          "more than %d trusted keys may have signed the token: it has to name one "
+                          "by a kid of its own",
+                          KEYS_TRIED_MAX);
         if (token_signed(k, alg, p->input, p->signature, p->n_signature))
             return 0;
     }

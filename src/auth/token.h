@@ -31,7 +31,7 @@ struct token_claims {
 };
 /* Verifies everything: form, header, key (x5c chain to a trusted root, jwk only as a pointer to a
  * trusted key, kid as libtrust fingerprint, RFC 7638 thumbprint or JWKS kid; without any of them
- * every trusted key that fits), signature, iss, aud (string or list), exp, nbf. -1 with
+ * every trusted key that fits, 16 at most), signature, iss, aud (string or list), exp, nbf. -1 with
  * ERR_UNAUTHORIZED and a detail that says which. Pure but for OpenSSL; a worker's step. */
 int token_verify(const struct token_keys *k, struct slice token, const char *issuer,
                  const char *service, int64_t now_s, struct arena *a, struct token_claims *out,

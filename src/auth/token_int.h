@@ -10,9 +10,10 @@
 #include "base/json.h"
 
 enum {
-    KEYS_MAX = 1000, /* trusted keys */
-    KEY_IDS = 5,     /* names that one key may go by */
-    CHAIN_MAX = 10,  /* certificates in x5c */
+    KEYS_MAX = 1000,     /* trusted keys */
+    KEYS_TRIED_MAX = 16, /* of those that a token may mean: it costs a signature each */
+    KEY_IDS = 5,         /* names that one key may go by */
+    CHAIN_MAX = 10,      /* certificates in x5c */
     RSA_BITS_MIN = 2048,
     RSA_BITS_MAX = 8192, /* more only costs time */
     SECRET_MIN = 32      /* bytes of an HS key (RFC 7518 3.2) */

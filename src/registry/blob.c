@@ -155,7 +155,9 @@ enum step blob_get(struct request *r)
                          SLICE_ARG(req_repo(r)));
         return step_error(r, &err);
     }
-    if (!head || !blob->wants_lease)
+    /* Where nothing can be pushed there is no push to outlive, and nothing is written. (A lease is
+     * also for who may only pull: some clients ask with one token and push with another.) */
+    if (!head || !blob->wants_lease || live_of(r)->policy.read_only)
         return blob_body(r, &d, blob);
     r->state = blob;
     return request_next(r, POOL_WRITE, blob_lease);

@@ -169,7 +169,9 @@ static struct authn_question login_question(struct request *r)
     q.authorization = request_field(r, "Authorization");
     q.peer = address_of(r->peer);
     q.host = r->host;
-    q.secure = r->secure;
+    /* As registry 3: https, unless a proxy says otherwise. */
+    struct slice proto = request_field(r, "X-Forwarded-Proto");
+    q.plain = !r->secure && slice_ieq(slice_trim(slice_cut(&proto, ',')), SLICE_LIT("http"));
     q.now_s = os_wall_ms() / 1000;
     if (q.action == ACTION_PUSH && r->head->method == HTTP_POST)
         (void)request_query(r, "from", &q.from, NULL);

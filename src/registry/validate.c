@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The body is parsed a second time only where the manifest that was made of it does not say enough:
- * when a layer need not be there (it may have URLs), or when an index is checked by platform. */
+ * when it may have URLs and there are rules for them, or when an index is checked by platform. */
 #include "registry/validate.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,44 +170,93 @@ static const char *url_refused(const struct validator *v, struct slice url)
     return NULL;
 }
 
-static int refuse_url(size_t layer, struct slice url, const char *why, struct error *err)
+/* What may say where else its content is. */
+static const struct {
+    const char *name, *what;
+} url_members[] = {{"config", "config"}, {"layers", "layer"}, {"manifests", "manifest"}};
+
+/* A walk over the members of a manifest, and over those of one descriptor. */
+struct url_check {
+    const struct validator *v;
+    const char *what, *member; /* which of url_members, and as it is spelt here */
+    int64_t at;                /* in it; -1: it is no list */
+    struct error *err;
+};
+
+/* Does Go take this name for that one? It folds case where no name fits exactly, and U+017F, which
+ * is a long s, to s. Clients in Go then fetch from a place that others have not seen. */
+static bool reads_as(const char *key, const char *name)
 {
-    char shown[SHOWN_MAX + 1];
+    for (; *name; name++) {
+        bool long_s = *name == 's' && strncmp(key, "\xc5\xbf", 2) == 0;
+        if (!long_s && ascii_lower(*key) != *name)
+            return false;
+        key += long_s ? 2 : 1;
+    }
+    return !*key;
+}
+
+static int refuse_url(const struct url_check *c, struct slice url, const char *why)
+{
+    char shown[SHOWN_MAX + 1], place[64];
     size_t n = MIN(url.n, (size_t)SHOWN_MAX);
     for (size_t i = 0; i < n; i++)
-        shown[i] = url.p[i];
-    for (size_t i = 0; i < n; i++)
-        if (shown[i] < ' ' || shown[i] > '~')
-            shown[i] = '?';
+        shown[i] = url.p[i] < ' ' || url.p[i] > '~' ? '?' : url.p[i];
     shown[n] = '\0';
-    return error_detail(err, ERR_MANIFEST_INVALID,
-                        "invalid URL on layer: layers[%zu] says that its content is at \"%s\": %s. "
-                        "Push the layer itself, without urls, or ask the registry's administrator",
-                        layer, shown, why);
+    if (c->at < 0)
+        (void)snprintf(place, sizeof place, "%s", c->member);
+    else
+        (void)snprintf(place, sizeof place, "%s[%" PRId64 "]", c->member, c->at);
+    return error_detail(c->err, ERR_MANIFEST_INVALID,
+                        "invalid URL on %s: %s says that its content is at \"%s\": %s. Push the "
+                        "%s itself, without urls, or ask the registry's administrator",
+                        c->what, place, shown, why, c->what);
 }
 
 /* Is there anything to look at? */
-static bool may_have_urls(const struct validator *v, const struct manifest *m)
+static bool may_have_urls(const struct validator *v, struct slice body)
 {
-    bool found = false;
     if (!v->strict && v->n_allow == 0 && v->n_deny == 0)
         return false;
-    for (unsigned i = 0; i < m->n_edges; i++)
-        found = found || (m->edges[i].kind == EDGE_LAYER && !m->edges[i].required);
-    return found;
+    for (size_t i = 0; i + 2 < body.n; i++)
+        if (ascii_lower(body.p[i]) == 'u' &&
+            ((i && body.p[i - 1] == '\\') || /* an escape: \u0075 is a u */
+             (ascii_lower(body.p[i + 1]) == 'r' && ascii_lower(body.p[i + 2]) == 'l')))
+            return true;
+    return false;
 }
 
-static int check_urls(const struct validator *v, const struct json_value *root, struct error *err)
+static int check_descriptor(void *arg, const char *key, const struct json_value *value)
 {
-    const struct json_value *layers = jv_get(root, "layers");
-    for (size_t i = 0; i < jv_count(layers); i++) {
-        const struct json_value *urls = jv_get(jv_at(layers, i), "urls");
-        for (size_t k = 0; k < jv_count(urls); k++) {
-            struct slice url = jv_string(jv_at(urls, k));
-            const char *why = url_refused(v, url);
-            if (why)
-                return refuse_url(i, url, why, err);
-        }
+    const struct url_check *c = arg;
+    if (!reads_as(key, "urls"))
+        return 0;
+    for (size_t k = 0; k < jv_count(value); k++) {
+        struct slice url = jv_string(jv_at(value, k));
+        const char *why = url_refused(c->v, url);
+        if (why)
+            return refuse_url(c, url, why);
+    }
+    return 0;
+}
+
+static int check_member(void *arg, const char *key, const struct json_value *value)
+{
+    struct url_check *c = arg;
+    c->what = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(url_members); i++)
+        if (reads_as(key, url_members[i].name))
+            c->what = url_members[i].what;
+    if (!c->what)
+        return 0;
+    c->member = key;
+    c->at = -1;
+    if (jv_kind(value) != JSON_ARRAY_)
+        return jv_each(value, check_descriptor, c);
+    for (size_t i = 0; i < jv_count(value); i++) {
+        c->at = (int64_t)i;
+        if (jv_each(jv_at(value, i), check_descriptor, c))
+            return -1;
     }
     return 0;
 }
@@ -242,20 +293,20 @@ int validator_check(const struct validator *v, struct slice body, struct manifes
     if (v->disabled)
         return 0;
     bool index = m->kind == MANIFEST_INDEX;
-    if (index && v->platforms == VALIDATE_NONE) {
-        for (unsigned i = 0; i < m->n_edges; i++)
-            m->edges[i].required = false;
-        return 0;
-    }
     /* As in registry 3: an empty list lists all. */
-    bool listed = v->platforms == VALIDATE_LIST && v->n_platforms > 0;
-    if (index ? !listed : !may_have_urls(v, m))
+    bool listed = index && v->platforms == VALIDATE_LIST && v->n_platforms > 0;
+    bool urls = may_have_urls(v, body);
+    for (unsigned i = 0; index && v->platforms == VALIDATE_NONE && i < m->n_edges; i++)
+        m->edges[i].required = false;
+    if (!listed && !urls)
         return 0;
     struct json_doc *json CLEANUP_JSON = NULL;
     if (jdoc_parse(body, ERR_MANIFEST_INVALID, &json, err))
         return -1;
-    if (!index)
-        return check_urls(v, jdoc_root(json), err);
-    relax(v, jdoc_root(json), m);
+    struct url_check check = {.v = v, .err = err};
+    if (urls && jv_each(jdoc_root(json), check_member, &check))
+        return -1;
+    if (listed)
+        relax(v, jdoc_root(json), m);
     return 0;
 }

@@ -16,8 +16,9 @@ enum validate_platforms { VALIDATE_ALL, VALIDATE_NONE, VALIDATE_LIST };
 struct validate_config {           /* copied */
     bool disabled;                 /* validation.disabled: URLs and platforms are not looked at */
     bool strict;                   /* validation.enabled, or disabled: false, was written */
-    const char *const *urls_allow; /* Go regular expressions, unanchored. Both lists empty: any
-                                      layer URL is refused when strict, else none is looked at
+    const char *const *urls_allow; /* Go regular expressions, unanchored, for the URLs of layers,
+                                      of a config and of an index' manifests. Both lists empty:
+                                      any of them is refused when strict, else none is looked at
                                       (docs/differences.md) */
     unsigned n_urls_allow;
     const char *const *urls_deny;

@@ -9,6 +9,7 @@ import pty
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ import requests
 from auth_logins import ISSUER, SERVICE, basic, bearer, config, entry, jwks, token, token_rs256
 from certs import openssl
 from harness import binary, wait_for
+from registry_client import OCI_MANIFEST, Registry, digest, image
 
 
 def tool(*args, password=b"", status=0):
@@ -76,7 +78,7 @@ def test_a_missing_file_is_made(fresh_berth, tmp_path):
     users = tmp_path / "new" / "users"
     server = htpasswd_server(fresh_berth, tmp_path, users)
     said = [r for r in server.records() if r.get("user") == "docker" and "password" in r]
-    assert len(said) == 1 and said[0]["level"] == "warn"
+    assert len(said) == 1 and said[0]["level"] == "warning"
     password = said[0]["password"]
     assert re.fullmatch("[A-Za-z0-9]{24}", password)
     assert users.stat().st_mode & 0o777 == 0o600
@@ -338,11 +340,15 @@ def test_autoredirect(fresh_berth, tmp_path):
     keys = jwks(tmp_path / "jwks.json")
     server = fresh_berth(config=token_config(tmp_path, realm="https://unused/", jwks=keys,
                                              autoredirect="true"))
-    with requests.Session() as s:
-        s.trust_env = False
-        r = s.get(server.url + "/v2/", headers={"Host": "reg.example:444"}, timeout=60)
-    assert r.headers["WWW-Authenticate"] == (
-        f'Bearer realm="https://reg.example:444/auth/token",service="{SERVICE}"')
+    # The scheme is https unless a proxy says otherwise, as in registry 3.
+    for proto, scheme in ((None, "https"), ("https", "https"), ("http", "http"),
+                          ("http, https", "http"), ("gopher", "https")):
+        headers = {"Host": "reg.example:444", **({"X-Forwarded-Proto": proto} if proto else {})}
+        with requests.Session() as s:
+            s.trust_env = False
+            r = s.get(server.url + "/v2/", headers=headers, timeout=60)
+        assert r.headers["WWW-Authenticate"] == (
+            f'Bearer realm="{scheme}://reg.example:444/auth/token",service="{SERVICE}"')
 
 
 def test_signing_algorithms(fresh_berth, tmp_path, issuer):
@@ -408,3 +414,44 @@ def test_reload_keeps_serving(fresh_berth, tmp_path):
         if i % 5 == 0:
             server.signal(signal.SIGHUP)
         assert status(server, basic("ann", "right")) == 200
+
+
+# --- a registry that is read-only ---
+
+def test_read_only_changes_nothing(fresh_berth):
+    """Reads go on, every change is refused, and nothing is written: also not by the HEAD of a blob
+    that somebody might be about to push again, which keeps it for him elsewhere."""
+    loose = b"nothing refers to this " * 500
+    server = fresh_berth()
+    path = server.data / "berth.db"
+    Registry(server.url).push_image("a/b", tag="t")
+    Registry(server.url).push_blob("a/b", loose)
+
+    def lease():
+        with sqlite3.connect(path) as db:
+            return db.execute("SELECT max(lease_ms) FROM repo_blobs").fetchone()[0]
+
+    server.stop()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE repo_blobs SET lease_ms = 1")
+    server.options["storage.maintenance.readonly"] = "{enabled: true}"
+    server.start()
+    registry = Registry(server.url)
+    blob, manifest = f"/v2/a/b/blobs/{digest(loose)}", "/v2/a/b/manifests/t"
+    for each in (blob, manifest, "/v2/a/b/tags/list", "/v2/_catalog"):
+        assert registry.get(each).status_code == 200
+        assert registry.head(each).status_code == 200
+    for method, each in (("POST", "/v2/a/b/blobs/uploads/"), ("DELETE", blob), ("DELETE", manifest),
+                         ("POST", f"/v2/a/c/blobs/uploads/?mount={digest(loose)}&from=a/b")):
+        assert registry.request(method, each).status_code == 405
+    r = registry.put(manifest, data=image(), headers={"Content-Type": OCI_MANIFEST})
+    assert r.status_code == 405
+    server.stop()
+    assert lease() == 1
+    del server.options["storage.maintenance.readonly"]
+    server.start()
+    registry = Registry(server.url)
+    assert registry.head(blob).status_code == 200
+    assert registry.get("/v2/_catalog").json()["repositories"] == ["a/b"]
+    server.stop()
+    assert lease() > 1

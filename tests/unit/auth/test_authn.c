@@ -405,6 +405,37 @@ static void test_failures_are_limited(void **state)
     assert_int_equal(slow, 1);
 }
 
+/* Everybody behind one proxy comes at once, after a restart for one: nobody has failed. */
+static void test_many_right_logins_at_once(void **state)
+{
+    struct fixture *f = *state;
+    enum { USERS = 3 * LIMITER_BURST };
+    char name[16];
+    CLEANUP_BUF struct buf file = {0};
+    buf_init(&file, (size_t)64 * 1024);
+    char hash[64];
+    assert_int_equal(password_hash(SLICE_LIT("secret"), 4, hash, &f->err), 0);
+    for (unsigned i = 0; i < USERS; i++)
+        buf_printf(&file, "user%u:%s\n", i, hash);
+    put(f->path, file.p);
+    make(f, &(struct authn_config){.kind = AUTHN_HTPASSWD, .realm = "r", .path = f->path});
+    for (unsigned i = 0; i < USERS; i++) { /* all of them before the first is verified */
+        (void)snprintf(name, sizeof name, "user%u", i);
+        basic(f, name, "secret");
+        if (quick(f) != AUTHN_SLOW)
+            fail_msg("%s: %s", name, f->err.message);
+    }
+    for (unsigned i = 0; i < USERS; i++) {
+        (void)snprintf(name, sizeof name, "user%u", i);
+        basic(f, name, "secret");
+        assert_int_equal(verify(f), AUTHN_OK);
+    }
+    assert_int_equal(logins(f, "limited"), 0);
+    unsigned slow, limited;
+    fail_logins(f, "user0", LIMITER_BURST + 5, &slow, &limited); /* and no failure was taken off */
+    assert_int_equal(slow, LIMITER_BURST);
+}
+
 /* What somebody owns is one address: a /64, and v4 however it is written. */
 static void test_addresses(void **state)
 {
@@ -767,6 +798,11 @@ static void test_autoredirect(void **state)
     assert_int_equal(quick(f), AUTHN_REFUSED);
     assert_slice(f->challenge, "Bearer realm=\"https://reg.example:5000/auth/token\","
                                "service=\"registry.example\"");
+    f->q.plain = true;
+    assert_int_equal(quick(f), AUTHN_REFUSED);
+    assert_slice(f->challenge, "Bearer realm=\"http://reg.example:5000/auth/token\","
+                               "service=\"registry.example\"");
+    f->q.plain = false;
     authn_unref(f->a);
     with_tokens(f, (struct authn_config){.autoredirect = true, .autoredirect_path = "my/tokens"});
     f->q.host = SLICE_LIT("evil\",x=\"\r\ny");
@@ -982,6 +1018,7 @@ int main(void)
         WITH_FIXTURE(test_bad_is_remembered),
         WITH_FIXTURE(test_same_credentials_take_one_try),
         WITH_FIXTURE(test_failures_are_limited),
+        WITH_FIXTURE(test_many_right_logins_at_once),
         WITH_FIXTURE(test_addresses),
         WITH_FIXTURE(test_reload),
         WITH_FIXTURE(test_removed_user_is_out),

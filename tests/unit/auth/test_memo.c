@@ -208,16 +208,62 @@ static void test_burst_and_refill(void **state)
     limiter_free(NULL);
 }
 
-/* Many users from one address are one attacker. */
+/* Many users from one address are one attacker, as soon as they fail. */
 static void test_by_address(void **state)
 {
     (void)state;
     struct limiter *l = limiter_new(64);
+    struct mac a = key(1);
+    unsigned n = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        struct mac u = key(1000 + i);
+        if (!limiter_admit(l, &a, &u, 100))
+            continue;
+        n++;
+        limiter_blame(l, &a, &u, 100);
+    }
+    assert_int_equal(n, LIMITER_BURST);
+    assert_int_equal(admitted(l, key(1), key(2000), 1, 100), 0);
+    assert_int_equal(admitted(l, key(2), key(1000), 1, 100), 1); /* another address is not hit */
+    limiter_free(l);
+}
+
+/* How many of 200 users at one address are let in before the first one is told of. */
+static unsigned crowd(struct limiter *l, unsigned address, int64_t now)
+{
     unsigned n = 0;
     for (unsigned i = 0; i < 200; i++)
-        n += admitted(l, key(1), key(1000 + i), 1, 100);
-    assert_int_equal(n, LIMITER_BURST);
-    assert_int_equal(admitted(l, key(2), key(1000), 1, 100), 1); /* another address is not hit */
+        n += admitted(l, key(address), key(1000 + i), 1, now);
+    return n;
+}
+
+static void end_crowd(struct limiter *l, unsigned address, int64_t now,
+                      void (*end)(struct limiter *, const struct mac *, const struct mac *,
+                                  int64_t))
+{
+    for (unsigned i = 0; i < LIMITER_FLIGHTS; i++) {
+        struct mac a = key(address), u = key(1000 + i);
+        end(l, &a, &u, now);
+    }
+}
+
+static void test_under_way(void **state)
+{
+    (void)state;
+    struct limiter *l = limiter_new(64);
+    for (unsigned i = 0; i < 10; i++) { /* who is right comes again at once */
+        assert_int_equal(crowd(l, 1, 100), LIMITER_FLIGHTS);
+        end_crowd(l, 1, 100, limiter_forgive);
+    }
+    assert_int_equal(crowd(l, 1, 100), LIMITER_FLIGHTS);
+    end_crowd(l, 1, 100, limiter_blame);
+    /* They are all to be worked off, down to less than a burst. */
+    enum { OVER = LIMITER_FLIGHTS - LIMITER_BURST };
+    assert_int_equal(crowd(l, 1, 100 + OVER), 0);
+    assert_int_equal(crowd(l, 1, 100 + OVER + 1), OVER + 1);
+    /* Nobody tells how these end. */
+    assert_int_equal(crowd(l, 1, 100 + OVER + 1), 0);
+    assert_int_equal(crowd(l, 1, 1000), LIMITER_FLIGHTS);
     limiter_free(l);
 }
 
@@ -262,11 +308,12 @@ static void test_limiter_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hmac_vector),  cmocka_unit_test(test_secrets_differ),
-        cmocka_unit_test(test_memo_times),   cmocka_unit_test(test_memo_bound),
-        cmocka_unit_test(test_memo_threads), cmocka_unit_test(test_burst_and_refill),
-        cmocka_unit_test(test_by_address),   cmocka_unit_test(test_by_user),
-        cmocka_unit_test(test_forgiven),     cmocka_unit_test(test_limiter_bound),
+        cmocka_unit_test(test_hmac_vector),   cmocka_unit_test(test_secrets_differ),
+        cmocka_unit_test(test_memo_times),    cmocka_unit_test(test_memo_bound),
+        cmocka_unit_test(test_memo_threads),  cmocka_unit_test(test_burst_and_refill),
+        cmocka_unit_test(test_by_address),    cmocka_unit_test(test_by_user),
+        cmocka_unit_test(test_under_way),     cmocka_unit_test(test_forgiven),
+        cmocka_unit_test(test_limiter_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,6 +175,36 @@ static void test_x5c_without_roots(void **state)
     arena_free(a);
 }
 
+/* Who names no key has as many tried as one request may cost, not all that there are. */
+static void test_no_name_of_many(void **state)
+{
+    struct world *w = *state;
+    struct error err = {0};
+    struct token_claims c = {0};
+    struct arena *a = arena_new(512);
+    char *nameless = token_make(w, "{\"alg\":\"HS256\"}", GOOD, SHARED, "HS256");
+    char *named = token_make(w, "{\"alg\":\"HS256\",\"kid\":\"last\"}", GOOD, SHARED, "HS256");
+    for (unsigned others = KEYS_TRIED_MAX - 1; others <= KEYS_TRIED_MAX; others++) {
+        struct token_keys *k = NULL;
+        CLEANUP_BUF struct buf b = {0};
+        buf_init(&b, 1 << 16);
+        buf_puts(&b, "{\"keys\":[");
+        for (unsigned i = 0; i < others; i++)
+            buf_printf(&b, "{\"kty\":\"oct\",\"k\":\"%044u\"},", i);
+        buf_puts(&b, "{\"kty\":\"oct\",\"kid\":\"last\",\"k\":"
+                     "\"YSBzaGFyZWQgc2VjcmV0IG9mIHNvbWUgZm9ydHktdHdvIGJ5dGVzLi4u\"}]}");
+        assert_int_equal(token_keys_new(SLICE_NONE, buf_view(&b), NULL, 0, &k, &err), 0);
+        assert_int_equal(token_verify(k, slice_cstr(named), ISSUER, SERVICE, NOW, a, &c, &err), 0);
+        int rc = token_verify(k, slice_cstr(nameless), ISSUER, SERVICE, NOW, a, &c, &err);
+        assert_int_equal(rc, others < KEYS_TRIED_MAX ? 0 : -1);
+        token_keys_free(k);
+    }
+    assert_non_null(strstr(err.detail, "kid"));
+    free(nameless);
+    free(named);
+    arena_free(a);
+}
+
 /* RFC 7638 3.1 has this key and its thumbprint. */
 static void test_thumbprint_vector(void **state)
 {
@@ -417,6 +447,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
+        cmocka_unit_test(test_no_name_of_many),
         cmocka_unit_test(test_claims),
         cmocka_unit_test(test_allowed_algorithms),
         cmocka_unit_test(test_x5c_without_roots),

@@ -115,6 +115,61 @@ static void test_urls(void **state)
     }
 }
 
+/* Clients fetch whatever has URLs from there (containerd does), and Go reads names of members
+ * without regard to case. */
+static void test_urls_elsewhere(void **state)
+{
+    (void)state;
+    static const struct validate_config lists = {.urls_allow = good, .n_urls_allow = 1};
+#define WHERE(name, where) "\"" name "\":[\"https://" where "/\"]"
+#define DESCRIPTOR(type, more) \
+    "{\"mediaType\":\"" type "\",\"digest\":\"" A "\",\"size\":2" more "}"
+#define IMAGE(config, more)                        \
+    "{\"schemaVersion\":2,\"config\":" DESCRIPTOR( \
+        MT_OCI_CONFIG, config) ",\"layers\":[" DESCRIPTOR(LAYER, "") "]" more "}"
+#define INDEX(child) "{\"schemaVersion\":2,\"manifests\":[" DESCRIPTOR(MT_OCI_MANIFEST, child) "]}"
+#define FOREIGN(more) DESCRIPTOR("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", more)
+    static const struct {
+        const char *body, *place; /* NULL: allowed */
+    } rows[] = {
+        {IMAGE("", ""), NULL},
+        {IMAGE("," WHERE("urls", "good.example"), ""), NULL},
+        {IMAGE("," WHERE("urls", "evil"), ""), "config says"},
+        {IMAGE("," WHERE("URLs", "evil"), ""), "config says"},
+        {IMAGE("", ",\"Layers\":[" FOREIGN("," WHERE("urls", "evil")) "]"), "Layers[0] says"},
+        {IMAGE("", ",\"LAYERS\":[" FOREIGN("") "," FOREIGN("," WHERE("Urls", "evil")) "]"),
+         "LAYERS[1] says"},
+        {"{\"schemaVersion\":2,\"config\":" DESCRIPTOR(MT_OCI_CONFIG, "") ",\"layers\":[" FOREIGN(
+             "," WHERE("URLS", "evil")) "]}",
+         "layers[0] says"},
+        {"{\"schemaVersion\":2,\"config\":" DESCRIPTOR(MT_OCI_CONFIG, "") ",\"layers\":[" FOREIGN(
+             "," WHERE("\\u0075r\\u006cs", "evil")) "]}",
+         "layers[0] says"},
+        {IMAGE("", ",\"layer\u017f\":[" FOREIGN("," WHERE("url\u017f", "evil")) "]"), "[0] says"},
+        {IMAGE("", ",\"layer\":[" FOREIGN("," WHERE("urls", "evil")) "]"), NULL},
+        {IMAGE("", ",\"layers2\":[" FOREIGN("," WHERE("urls", "evil")) "]"), NULL},
+        {INDEX(""), NULL},
+        {INDEX("," WHERE("urls", "good.example")), NULL},
+        {INDEX("," WHERE("urls", "evil")), "manifests[0] says"},
+        {INDEX("," WHERE("uRLs", "evil")), "manifests[0] says"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct validator *v = make(&lists);
+        struct arena *a = arena_new(4096);
+        struct manifest m;
+        struct error err = {0};
+        /* Not of this body: other spellings need not get past the parser. */
+        const char *plain = strstr(rows[i].body, "manifests") ? INDEX("") : IMAGE("", "");
+        assert_int_equal(manifest_parse(slice_cstr(plain), SLICE_NONE, a, &m, &err), 0);
+        int result = validator_check(v, slice_cstr(rows[i].body), &m, &err);
+        if (result != (rows[i].place ? -1 : 0) ||
+            (result && (err.code != ERR_MANIFEST_INVALID || !strstr(err.detail, rows[i].place))))
+            fail_msg("%s: %s", rows[i].body, result ? err.detail : "was allowed");
+        validator_free(v);
+        arena_free(a);
+    }
+}
+
 static void test_long_url(void **state)
 {
     (void)state;
@@ -307,11 +362,11 @@ static void test_null(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_urls),    cmocka_unit_test(test_long_url),
-        cmocka_unit_test(test_lists),   cmocka_unit_test(test_no_urls),
-        cmocka_unit_test(test_foreign), cmocka_unit_test(test_bad_expression),
-        cmocka_unit_test(test_classes), cmocka_unit_test(test_platforms),
-        cmocka_unit_test(test_null),
+        cmocka_unit_test(test_urls),           cmocka_unit_test(test_urls_elsewhere),
+        cmocka_unit_test(test_long_url),       cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_no_urls),        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_bad_expression), cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_platforms),      cmocka_unit_test(test_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
