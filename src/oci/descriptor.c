@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "oci/digest.h"
@@ -48,6 +49,30 @@ int wrong_kind(const struct json_value *v, const char *of, const char *member, c
 {
     return error_detail(err, ERR_MANIFEST_INVALID, "%s%s is %s: it must be %s", of, member,
                         kind_text(v), want);
+}
+
+static bool folds_to(const char *key, const char *name)
+{
+    for (; *name; name++) {
+        bool long_s = ascii_lower(*name) == 's' && strncmp(key, "\xc5\xbf", 2) == 0;
+        if (!long_s && ascii_lower(*key) != ascii_lower(*name))
+            return false;
+        key += long_s ? 2 : 1;
+    }
+    return !*key;
+}
+
+int spelling_check(const char *key, const char *const *names, size_t n, const char *of,
+                   struct error *err)
+{
+    char echo[OCI_ECHO_SIZE];
+    for (size_t i = 0; i < n; i++)
+        if (folds_to(key, names[i]) && strcmp(key, names[i]) != 0)
+            return error_detail(err, ERR_MANIFEST_INVALID,
+                                "%s%s must be written \"%s\": some clients would read "
+                                "it as that, and others would not",
+                                of, oci_echo(slice_cstr(key), echo), names[i]);
+    return 0;
 }
 
 /* RFC 6838, and parameters after it: Sigstore's older bundle type carries ";version=0.3" inside its
@@ -264,15 +289,24 @@ static const char *const member_names[MEMBER_COUNT] = {
     [M_PLATFORM] = "platform",
 };
 
+struct collect {
+    const struct json_value *members[MEMBER_COUNT];
+    const char *of;
+    struct error *err;
+};
+
 /* One walk over the members: a descriptor has about three of the eight, and a look-up costs a hash
  * each, which adds a third to the time of a whole parse. */
 static int member_collect(void *arg, const char *key, const struct json_value *value)
 {
-    const struct json_value **members = arg;
-    for (int i = 0; i < MEMBER_COUNT; i++)
-        if (strcmp(key, member_names[i]) == 0)
-            members[i] = value;
-    return 0;
+    struct collect *c = arg;
+    for (int i = 0; i < MEMBER_COUNT; i++) {
+        if (strcmp(key, member_names[i]) == 0) {
+            c->members[i] = value;
+            return 0;
+        }
+    }
+    return spelling_check(key, member_names, MEMBER_COUNT, c->of, c->err);
 }
 
 int descriptor_parse(const struct json_value *v, struct place at, struct descriptor *out,
@@ -286,8 +320,10 @@ int descriptor_parse(const struct json_value *v, struct place at, struct descrip
                           err);
     }
     struct descriptor d = {0};
-    const struct json_value *members[MEMBER_COUNT] = {NULL};
-    (void)jv_each(v, member_collect, members);
+    struct collect collect = {.of = of, .err = err};
+    if (jv_each(v, member_collect, &collect))
+        return -1;
+    const struct json_value *const *members = collect.members;
     const struct json_value *type = members[M_MEDIA_TYPE];
     if (jv_kind(type) != JSON_STRING_)
         return wrong_kind(type, of, "mediaType", "a string, the media type of the content", err);

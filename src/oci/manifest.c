@@ -280,6 +280,15 @@ static int document_parse(const struct document *doc, const struct manifest_type
     return 0;
 }
 
+static int member_spelling(void *arg, const char *key, const struct json_value *value)
+{
+    static const char *const names[] = {"schemaVersion", "mediaType",  "artifactType",
+                                        "config",        "layers",     "manifests",
+                                        "subject",       "annotations"};
+    (void)value;
+    return spelling_check(key, names, ARRAY_LEN(names), "", arg);
+}
+
 int manifest_parse(struct slice body, struct slice content_type, struct arena *a,
                    struct manifest *out, struct error *err)
 {
@@ -293,6 +302,8 @@ int manifest_parse(struct slice body, struct slice content_type, struct arena *a
     const struct json_value *root = jdoc_root(json);
     if (jv_kind(root) != JSON_OBJECT_)
         return wrong_kind(root, "", "the manifest", "a JSON object", err);
+    if (jv_each(root, member_spelling, err))
+        return -1;
     struct document doc = {
         .root = root,
         .config = jv_get(root, "config"),

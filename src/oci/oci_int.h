@@ -40,6 +40,12 @@ bool json_given(const struct json_value *v);
 int wrong_kind(const struct json_value *v, const char *of, const char *member, const char *want,
                struct error *err);
 
+/* -1 with ERR_MANIFEST_INVALID when `key` is one of the names in another spelling: readers that
+ * fold case (Go's encoding/json does, and takes U+017F for an s) take it for that member, and
+ * others do not (CVE-2021-41190). */
+int spelling_check(const char *key, const char *const *names, size_t n, const char *of,
+                   struct error *err);
+
 /* Validates the descriptor at `at`; -1 with ERR_MANIFEST_INVALID. */
 int descriptor_parse(const struct json_value *v, struct place at, struct descriptor *out,
                      struct error *err);

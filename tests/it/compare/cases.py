@@ -396,6 +396,7 @@ def refused_manifests(s):
     put("trailing-newline", IMAGE + b"\n")
     put("cut", IMAGE[:-5])
     put("duplicate-key", IMAGE[:-1] + b',"schemaVersion":2}')
+    put("other-case", IMAGE[:-1] + b',"Layers":[]}')
     put("both-kinds", dumps(image(manifests=[])))
     put("index-with-layers", dumps(index([IMAGE], layers=[])), OCI_INDEX)
     put("index-with-config", dumps(index([IMAGE], config=descriptor(CONFIG, OCI_CONFIG))), OCI_INDEX)
