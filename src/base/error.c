@@ -62,9 +62,10 @@ int error_sys(struct error *err, int sys, const char *fmt, ...)
     if (!err)
         return -1;
     struct error e = {.sys = sys};
-    e.code = sys == ENOSPC || sys == EDQUOT ? ERR_NO_SPACE
-             : sys == EROFS                 ? ERR_READ_ONLY
-                                            : ERR_UNKNOWN;
+    e.code = sys == ENOSPC || sys == EDQUOT   ? ERR_NO_SPACE
+             : sys == EROFS                   ? ERR_READ_ONLY
+             : sys == EMFILE || sys == ENFILE ? ERR_UNAVAILABLE
+                                              : ERR_UNKNOWN;
     char what[sizeof e.message], why[96];
     va_list ap;
     va_start(ap, fmt);

@@ -78,8 +78,8 @@ int error_set(struct error *err, enum error_code code, const char *fmt, ...)
 /* As error_set; the text goes to `detail`, which the client sees, and to `message`. */
 int error_detail(struct error *err, enum error_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* From errno value `sys` (ENOSPC and EDQUOT become ERR_NO_SPACE, EROFS ERR_READ_ONLY, else
- * ERR_UNKNOWN); `fmt` says what was tried. */
+/* From errno value `sys` (ENOSPC and EDQUOT become ERR_NO_SPACE, EROFS ERR_READ_ONLY, EMFILE and
+ * ENFILE ERR_UNAVAILABLE, else ERR_UNKNOWN); `fmt` says what was tried. */
 int error_sys(struct error *err, int sys, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void error_clear(struct error *err);

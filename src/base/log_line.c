@@ -142,7 +142,7 @@ static void json_line(struct buf *b, const struct log_line *l)
     jw_key(&w, "time");
     jw_cstr(&w, when);
     jw_key(&w, "level");
-    jw_cstr(&w, level_names[l->level]);
+    jw_cstr(&w, long_names[l->level]);
     jw_key(&w, "msg");
     jw_string(&w, clipped(l, slice_cstr(l->msg)));
     json_fields(&w, l);

@@ -280,31 +280,58 @@ static void print_histogram(struct buf *out, const char *name, const struct metr
     buf_printf(out, "%" PRIu64 "\n", n);
 }
 
-static void print_family(struct buf *out, const struct family *f)
+/* The lists are gone through with the lock held for a step at a time: what a callback asks may take
+ * long, and a loop that counts something for the first time must not wait for it. Nothing is ever
+ * taken off them. */
+
+static const struct family *family_after(struct metrics *m, const struct family *f)
 {
+    pthread_mutex_lock(&m->lock);
+    const struct family *next = f ? f->next : m->families;
+    pthread_mutex_unlock(&m->lock);
+    return next;
+}
+
+struct asked {
+    const struct metric *x; /* NULL before the first */
+    double (*fn)(void *arg);
+    void *arg;
+};
+
+static bool metric_after(struct metrics *m, const struct family *f, struct asked *a)
+{
+    pthread_mutex_lock(&m->lock);
+    const struct metric *x = a->x ? a->x->next : f->first;
+    if (x)
+        *a = (struct asked){x, x->fn, x->arg};
+    pthread_mutex_unlock(&m->lock);
+    return x;
+}
+
+static void print_family(struct metrics *m, struct buf *out, const struct family *f)
+{
+    struct asked a = {0};
     buf_printf(out, "# HELP %s ", f->name);
     print_help(out, f->help);
     buf_printf(out, "\n# TYPE %s %s\n", f->name, type_names[f->type]);
-    for (const struct metric *x = f->first; x; x = x->next) {
+    while (metric_after(m, f, &a)) {
         if (f->type == HISTOGRAM) {
-            print_histogram(out, f->name, x);
+            print_histogram(out, f->name, a.x);
             continue;
         }
         buf_puts(out, f->name);
-        print_labels(out, x->labels);
-        if (x->fn)
-            print_double(out, x->fn(x->arg));
+        print_labels(out, a.x->labels);
+        if (a.fn)
+            print_double(out, a.fn(a.arg));
         else
-            buf_printf(out, "%" PRId64, metric_value(x));
+            buf_printf(out, "%" PRId64, metric_value(a.x));
         buf_putc(out, '\n');
     }
 }
 
 int metrics_print(struct metrics *m, struct buf *out)
 {
-    pthread_mutex_lock(&m->lock);
-    for (const struct family *f = m->families; f; f = f->next)
-        print_family(out, f);
-    pthread_mutex_unlock(&m->lock);
+    for (const struct family *f = NULL; (f = family_after(m, f)) != NULL;)
+        print_family(m, out, f);
     return out->failed ? -1 : 0;
 }

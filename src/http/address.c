@@ -173,11 +173,14 @@ static int cannot_listen(const char *where, struct error *err)
 {
     int sys = errno;
     char why[96];
-    return error_detail(err, ERR_UNAVAILABLE, "cannot listen on %s: %s%s", where,
-                        strerrordesc(sys, why, sizeof why),
-                        sys == EADDRINUSE ? "; end what uses it, or choose another address with "
-                                            "--http.addr=HOST:PORT"
-                                          : "");
+    return error_detail(
+        err, ERR_UNAVAILABLE, "cannot listen on %s: %s%s", where,
+        strerrordesc(sys, why, sizeof why),
+        sys == EADDRINUSE ? "; end what uses it, or choose another address (http.addr, "
+                            "http.listeners, http.debug.addr)"
+        : sys == EACCES   ? "; a port below 1024 needs root, CAP_NET_BIND_SERVICE or a socket "
+                            "of systemd's (docs/systemd.md)"
+                          : "");
 }
 
 int address_listen_tcp(struct address *a, bool first, struct error *err)
@@ -267,6 +270,10 @@ int address_prepare(int fd, struct error *err)
         return error_sys(err, errno, "adopt descriptor %d", fd);
     if (!listening)
         return error_detail(err, ERR_BAD_REQUEST, "descriptor %d does not listen", fd);
+    int type = 0;
+    n = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) || type != SOCK_STREAM)
+        return error_detail(err, ERR_BAD_REQUEST, "descriptor %d is not a stream socket", fd);
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
         return error_sys(err, errno, "adopt descriptor %d", fd);

@@ -200,6 +200,7 @@ struct h1 {
     bool reject;          /* the input is not to be understood any further */
     uint64_t left;        /* of a body with a length */
     uint64_t arrived;     /* of the body, since the timer was set */
+    uint64_t stall_ms;    /* to which it was set */
     uint64_t dropped;     /* in H1_DRAIN and H1_LINGER */
     struct slice interim; /* what is left of a 100 to send */
     struct chunked dec;

@@ -379,15 +379,15 @@ static void h1_writable(struct conn *c)
 static void body_timer(struct conn *c)
 {
     c->h1.arrived = 0;
-    conn_timer(c, TIMER_READ, c->l->limits.read_stall_ms);
+    c->h1.stall_ms = c->l->limits.read_stall_ms;
+    conn_timer(c, TIMER_READ, c->h1.stall_ms);
 }
 
 /* Since the timer was set. The time in which we did not want anything is not in it. */
 static bool body_moves(const struct conn *c)
 {
-    const struct http_limits *lim = &c->l->limits;
     uint64_t arrived = c->h1.arrived;
-    return arrived > 0 && arrived * 1000 / MAX(lim->read_stall_ms, 1) >= lim->read_min_rate;
+    return arrived > 0 && arrived * 1000 / MAX(c->h1.stall_ms, 1) >= c->l->limits.read_min_rate;
 }
 
 static void h1_timeout(struct conn *c, int kind)

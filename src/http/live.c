@@ -13,11 +13,15 @@
 
 /* ---- header sets ---- */
 
-/* What frames the message, or is the engine's word alone. */
-static bool reserved(struct slice name)
+bool http_header_reserved(struct slice name)
 {
-    static const char *const names[] = {"Content-Length", "Content-Type",      "Date",
-                                        "Connection",     "Transfer-Encoding", "X-Request-Id"};
+    /* What frames the message, or is the engine's word alone; then what clients of a registry go
+     * by: an upload goes on where Location says. */
+    static const char *const names[] = {
+        "Content-Length",      "Content-Type",  "Date",    "Connection",    "Transfer-Encoding",
+        "X-Request-Id",        "Accept-Ranges", "Allow",   "Content-Range", "Docker-Content-Digest",
+        "Docker-Upload-UUID",  "ETag",          "Link",    "Location",      "OCI-Chunk-Min-Length",
+        "OCI-Filters-Applied", "OCI-Subject",   "OCI-Tag", "Range",         "WWW-Authenticate"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (slice_ieq(name, slice_cstr(names[i])))
             return true;
@@ -35,7 +39,7 @@ static struct slice next_line(struct slice *raw, struct slice *name)
         struct slice line = slice_first(*raw, end ? n + 2 : n);
         *raw = slice_from(*raw, line.n);
         *name = slice_cut(&text, ':');
-        bool ok = end && text.p && name->n > 0 && !reserved(*name);
+        bool ok = end && text.p && name->n > 0 && !http_header_reserved(*name);
         for (size_t i = 0; i < name->n && ok; i++)
             ok = http_is(name->p[i], CHAR_TOKEN);
         for (size_t i = 0; i < text.n && ok; i++)

@@ -103,10 +103,11 @@ int http_server_open(struct http_server *s, const struct http_listener *listener
 void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
 /* Header lines ("Name: value" CRLF, any number) for the responses to requests that begin from now
  * on, where a route of a site with `prefixed` matches the path. One of a name that a response has
- * itself goes instead of that. Malformed lines are left out, and so are Content-Length,
- * Content-Type, Date, Connection, Transfer-Encoding and X-Request-Id, which are not to be set.
- * Copies. */
+ * itself goes instead of that. Malformed lines are left out, and so are reserved ones. Copies. */
 void http_server_set_headers(struct http_server *s, struct slice raw_fields);
+/* Is it a field of a response that is the server's own to write, whatever the configuration says?
+ * Pure. */
+bool http_header_reserved(struct slice name);
 /* Runs the loops; loop 0 on the calling thread. Returns when stopped or drained. */
 int http_server_run(struct http_server *s, struct error *err);
 struct loop *http_server_loop(struct http_server *s); /* loop 0: timers and signals of main */

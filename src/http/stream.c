@@ -209,12 +209,22 @@ static void response_allow(struct stream *s)
 
 static void step_back(struct task *t);
 
+/* Who left while a step waited for a thread does not keep others waiting: nobody looks at the
+ * result. But what has come of a body is worth being kept, and a login that was begun is ended,
+ * since it counts until then. */
+static bool is_wanted(const struct stream *s)
+{
+    return !atomic_load_explicit(&s->r.dead, memory_order_relaxed) || s->phase == PHASE_AUTH ||
+           request_has_body(&s->r);
+}
+
 /* In a worker: the request is its own until the task is posted back. */
 static void step_work(struct task *t)
 {
     struct stream *s = CONTAINER_OF(t, struct stream, task);
     CHECK(s->r.magic == REQUEST_MAGIC);
-    s->result = s->step(&s->r);
+    if (is_wanted(s))
+        s->result = s->step(&s->r);
     s->task.fn = step_back;
     http_loop_post(s->l, &s->task);
 }

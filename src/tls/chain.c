@@ -10,10 +10,13 @@
 
 #include "base/banned.h"
 
+/* A time that can be reckoned with, and was before all others. */
+static const int64_t YEAR_0 = -62167219200;
+
 int64_t tls_time(const ASN1_TIME *t)
 {
     struct tm tm = {0};
-    return t && ASN1_TIME_to_tm(t, &tm) ? (int64_t)timegm(&tm) : INT64_MIN;
+    return t && ASN1_TIME_to_tm(t, &tm) ? (int64_t)timegm(&tm) : YEAR_0;
 }
 
 void tls_date(int64_t seconds, char out[11])

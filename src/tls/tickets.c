@@ -96,10 +96,47 @@ static int on_ticket(SSL *ssl, unsigned char name[16], unsigned char iv[EVP_MAX_
     return found;
 }
 
+/* What is sealed anew under a new key has a time of its own in TLS 1.3, so that its session would
+ * last for longer than TLS_SESSION_S. So the ticket tells when the handshake was. */
+static int on_seal(SSL *ssl, void *arg)
+{
+    int64_t now = os_wall_ms();
+    (void)arg;
+    return SSL_session_reused(ssl) || /* it has it */
+           SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &now, sizeof now);
+}
+
+/* As Go: OpenSSL does not look at the client's certificate again, which may have ended since. */
+static bool is_in_force(const struct tls_context *c, SSL_SESSION *session)
+{
+    int64_t now = os_wall_ms(), began = INT64_MAX;
+    void *p;
+    size_t n;
+    if (SSL_SESSION_get0_ticket_appdata(session, &p, &n) == 1 && n == sizeof began)
+        memcpy(&began, p, sizeof began);
+    if (began > now || now - began > TLS_SESSION_S * INT64_C(1000))
+        return false;
+    X509 *client = c->verifies ? SSL_SESSION_get0_peer(session) : NULL;
+    return !client || tls_time(X509_get0_notAfter(client)) > now / 1000;
+}
+
+static SSL_TICKET_RETURN on_open(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                 size_t n, SSL_TICKET_STATUS status, void *arg)
+{
+    bool renew = status == SSL_TICKET_SUCCESS_RENEW;
+    (void)ssl;
+    (void)name;
+    (void)n;
+    if ((status != SSL_TICKET_SUCCESS && !renew) || !is_in_force(arg, session))
+        return SSL_TICKET_RETURN_IGNORE_RENEW; /* a whole handshake */
+    return renew ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
+}
+
 void tls_tickets_install(struct tls_tickets *t, SSL_CTX *ssl)
 {
     (void)t;
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket);
+    (void)SSL_CTX_set_session_ticket_cb(ssl, on_seal, on_open, SSL_CTX_get_app_data(ssl));
     /* TLS 1.2 without tickets has no resumption: a cache would be shared by all loops, under a lock
      * and with a session of each connection in it. */
     (void)SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);

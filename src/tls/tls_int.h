@@ -83,7 +83,8 @@ int tls_pem_key(const char *path, EVP_PKEY **out, struct error *err);
 
 /* --- certificates */
 
-int64_t tls_time(const ASN1_TIME *t); /* seconds since 1970; INT64_MIN when it cannot be read */
+/* Seconds since 1970; the beginning of year 0 when it cannot be read. */
+int64_t tls_time(const ASN1_TIME *t);
 void tls_date(int64_t seconds, char out[11]); /* 2006-01-02 */
 bool tls_issued(X509 *issuer, X509 *subject);
 /* Puts the certificates behind the first one into the order of issue. Those that do not belong stay

@@ -69,8 +69,8 @@ static void errno_decides_the_code(void **state)
     static const struct {
         int sys;
         enum error_code code;
-    } rows[] = {
-        {ENOSPC, ERR_NO_SPACE}, {EDQUOT, ERR_NO_SPACE}, {EROFS, ERR_READ_ONLY}, {EIO, ERR_UNKNOWN}};
+    } rows[] = {{ENOSPC, ERR_NO_SPACE},    {EDQUOT, ERR_NO_SPACE},    {EROFS, ERR_READ_ONLY},
+                {EMFILE, ERR_UNAVAILABLE}, {ENFILE, ERR_UNAVAILABLE}, {EIO, ERR_UNKNOWN}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct error err;
         assert_int_equal(error_sys(&err, rows[i].sys, "open %s", "a"), -1);

@@ -62,7 +62,7 @@ static void json_lines_parse(void **state)
     assert_int_equal(jdoc_parse(slice_cstr(text), ERR_UNKNOWN, &doc, &err), 0);
     const struct json_value *v = jdoc_root(doc);
     assert_int_equal(jv_count(v), 6);
-    assert_true(slice_is(jv_string(jv_get(v, "level")), "warn"));
+    assert_true(slice_is(jv_string(jv_get(v, "level")), "warning"));
     assert_true(slice_is(jv_string(jv_get(v, "msg")), "a \"b\""));
     assert_true(slice_is(jv_string(jv_get(v, "s")), "x\n\xef\xbf\xbd"));
     assert_true(slice_is(jv_string(jv_get(v, "c")), ""));

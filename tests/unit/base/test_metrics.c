@@ -4,7 +4,9 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/metrics.h"
 #include "base/util.h"
@@ -250,9 +252,53 @@ static void nothing_is_lost_between_threads(void **state)
     metrics_free(m);
 }
 
+struct meeting {
+    struct metrics *m;
+    atomic_bool asked, registered;
+    bool met;
+};
+
+static double ask_slowly(void *arg)
+{
+    struct meeting *t = arg;
+    atomic_store(&t->asked, true);
+    for (int i = 0; i < 2000 && !atomic_load(&t->registered); i++)
+        (void)usleep(1000);
+    t->met = atomic_load(&t->registered);
+    return 1;
+}
+
+static void *print_it(void *arg)
+{
+    struct meeting *t = arg;
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, 10000);
+    assert_int_equal(metrics_print(t->m, &b), 0);
+    assert_non_null(strstr(b.p, "slow 1\n"));
+    return NULL;
+}
+
+/* A loop registers what it counts for the first time: it does not wait for what others ask. */
+static void nobody_waits_for_a_callback(void **state)
+{
+    (void)state;
+    struct meeting t = {.m = metrics_new()};
+    pthread_t thread;
+    metrics_callback(t.m, "gauge", "slow", "s", "", ask_slowly, &t);
+    assert_int_equal(pthread_create(&thread, NULL, print_it, &t), 0);
+    for (int i = 0; i < 5000 && !atomic_load(&t.asked); i++)
+        (void)usleep(1000);
+    metric_add(metrics_counter(t.m, "n_total", "n", ""), 1);
+    atomic_store(&t.registered, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(t.met);
+    metrics_free(t.m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nobody_waits_for_a_callback),
         cmocka_unit_test(nothing_prints_nothing),
         cmocka_unit_test(families_are_sorted_and_told_once),
         cmocka_unit_test(histograms_cumulate),

@@ -139,7 +139,7 @@ static enum step h_file(struct request *r)
 static enum step h_shared(struct request *r)
 {
     struct shared *s = shared_new("shared body", 11);
-    r->resp.keep = shared_new("ETag: \"x\"\r\n", 11);
+    r->resp.keep = shared_new("ETag: \"x\"\r\nX-Ready: own\r\n", 25);
     r->resp.raw_fields = shared_view(r->resp.keep);
     response_shared(r, "text/a", shared_ref(s));
     response_shared(r, "text/b", s);

@@ -160,7 +160,7 @@ static void test_bodies_have_a_budget(void **state)
     reply_free(&r);
     send_text(second, "GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n"); /* the connection goes on */
     expect(second, 200, "base");
-    wait_log("\"level\":\"warn\",\"msg\":\"request failed\"");
+    wait_log("\"level\":\"warning\",\"msg\":\"request failed\"");
     /* Uploads go on with small buffers. */
     int up = client(&f);
     send_text(up, "PUT /v2/sink HTTP/1.1\r\nHost: a\r\nContent-Length: 204800\r\n\r\n");

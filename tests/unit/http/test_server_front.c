@@ -405,12 +405,13 @@ static void test_headers(void **state)
     http_server_set_headers(
         f.server,
         SLICE_LIT("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"
-                  "x-content-type-options: other\r\nX-Echo: configured\r\netag: \"mine\"\r\n"
-                  "X-Two: 1\r\nX-Two: 2\r\nWWW-Authenticate: Custom\r\nretry-after: 9\r\n"
+                  "x-content-type-options: other\r\nX-Echo: configured\r\nx-ready: mine\r\n"
+                  "X-Two: 1\r\nX-Two: 2\r\nretry-after: 9\r\n"
                   "docker-distribution-api-version: registry/9\r\n"
                   /* what is not to be set, or is no field */
                   "Content-Length: 1\r\ncontent-type: a/b\r\nDate: x\r\nConnection: close\r\n"
-                  "Transfer-Encoding: chunked\r\nX-Request-Id: 1\r\nNo colon\r\n: empty\r\n"
+                  "Transfer-Encoding: chunked\r\nX-Request-Id: 1\r\netag: \"mine\"\r\n"
+                  "WWW-Authenticate: Custom\r\nLOCATION: /mine\r\nNo colon\r\n: empty\r\n"
                   "Bad name: 1\r\nX-Control: a\x01\r\n\r\nX-Cut: 1"));
     int fd = client(&f);
     struct reply r;
@@ -438,14 +439,17 @@ static void test_headers(void **state)
     reply_free(&r);
     /* Ready-made lines of a handler, errors of matched routes, 405, OPTIONS. */
     expect_reply(fd, "GET /shared HTTP/1.1\r\nHost: a\r\n\r\n", 200, &r);
-    assert_string_equal(reply_field(&r, "ETag"), "\"mine\"");
+    assert_string_equal(reply_field(&r, "X-Ready"), "mine");
+    assert_int_equal(times(&r, "X-Ready"), 1);
+    assert_string_equal(reply_field(&r, "ETag"), "\"x\"");
     assert_int_equal(times(&r, "ETag"), 1);
+    assert_int_equal(times(&r, "Location"), 0);
     reply_free(&r);
     expect_reply(fd, "GET /error HTTP/1.1\r\nHost: a\r\n\r\n", 404, &r);
     assert_int_equal(times(&r, "X-Two"), 2);
     reply_free(&r);
     expect_reply(fd, "GET /v2/ HTTP/1.1\r\nHost: a\r\nX-Auth: deny\r\n\r\n", 401, &r);
-    assert_string_equal(reply_field(&r, "WWW-Authenticate"), "Custom");
+    assert_string_equal(reply_field(&r, "WWW-Authenticate"), "Basic realm=\"test\"");
     assert_int_equal(times(&r, "WWW-Authenticate"), 1);
     reply_free(&r);
     expect_reply(fd, "POST /v2/ HTTP/1.1\r\nHost: a\r\n\r\n", 405, &r);
@@ -526,6 +530,32 @@ static void test_changes_while_uploads_run(void **state)
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+/* A timer that runs keeps its time, and what came is held against that, not against a longer one
+ * which was set meanwhile. */
+static void test_a_longer_time_cuts_nobody_off(void **state)
+{
+    (void)state;
+    f.config.loops = 1;
+    f.config.limits.read_stall_ms = 200;
+    f.config.limits.read_min_rate = 100;
+    start_with((struct http_listener){.fd = -1});
+    int fd = client(&f);
+    send_text(fd, "PUT /v2/sink HTTP/1.1\r\nHost: a\r\nContent-Length: 600\r\n\r\n");
+    for (int i = 0; i < 30; i++) { /* ten times as fast as it has to be */
+        struct http_limits l = f.config.limits;
+        l.read_stall_ms = 60000;
+        if (i == 5)
+            http_server_set_limits(f.server, &l);
+        send_text(fd, "01234567890123456789");
+        sleep_ms(20);
+    }
+    struct reply r;
+    receive(fd, &r, false);
+    assert_int_equal(r.status, 200);
+    reply_free(&r);
+    close(fd);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -595,6 +625,7 @@ int main(void)
         T(test_root_prefix),
         T(test_headers),
         T(test_changes_while_uploads_run),
+        T(test_a_longer_time_cuts_nobody_off),
         T(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

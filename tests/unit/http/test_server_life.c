@@ -98,6 +98,37 @@ static void test_client_leaves_during_a_step(void **state)
     still_serves();
 }
 
+/* Its step waits for a thread meanwhile: nobody needs it any more, and those behind it wait. */
+static void test_client_leaves_before_a_step(void **state)
+{
+    (void)state;
+    struct error err;
+    pool_free(f.config.pools[POOL_IO]);
+    assert_int_equal(pool_new("one", 1, 8, &f.config.pools[POOL_IO], &err), 0);
+    fixture_start(&f);
+    int first = client(&f), gone = client(&f), last = client(&f);
+    send_text(first, slow);
+    wait_for(&f.entered, 1);
+    send_text(gone, slow);
+    for (int i = 0; i < 2000 && pool_depth(f.config.pools[POOL_IO]) == 0; i++)
+        sleep_ms(1);
+    send_text(last, "GET /v2/file?n=3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    hang_up(gone, true);
+    sleep_ms(50);
+    sem_post(&f.gate); /* for the first alone */
+    struct reply r;
+    receive(last, &r, false);
+    assert_int_equal(r.status, 200);
+    reply_free(&r);
+    wait_log("\"status\":499");
+    assert_int_equal(atomic_load(&f.entered), 1);
+    receive(first, &r, false);
+    assert_string_equal(r.body, "slow");
+    reply_free(&r);
+    close(first);
+    close(last);
+}
+
 static void test_client_leaves_in_a_download(void **state)
 {
     (void)state;
@@ -581,6 +612,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_client_leaves_during_a_step),
+        T(test_client_leaves_before_a_step),
         T(test_client_leaves_in_a_download),
         T(test_half_closed_download),
         T(test_cut_at_every_byte),

@@ -216,6 +216,13 @@ static void test_adopted(void **state)
     int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_int_equal(adopt(file, NULL), -1);
     close(file);
+    /* It listens, but what of a packet is not read at once is lost. */
+    int packets = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    struct sockaddr_un any = {.sun_family = AF_UNIX};
+    assert_int_equal(bind(packets, (struct sockaddr *)&any, sizeof any.sun_family), 0);
+    assert_int_equal(listen(packets, 10), 0);
+    assert_int_equal(adopt(packets, NULL), -1);
+    close(packets);
     socklen_t n = sizeof in;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &n), 0);
     f.port = ntohs(in.sin_port);

@@ -408,6 +408,16 @@ static void problems(void **state)
               cases[i].n, cases[i].words);
         made_free(&m);
     }
+    for (int end = 0; end < 2; end++) { /* no date: of whatever is shown, OpenSSL says why */
+        struct made odd = make(&(struct make){.by = &ca});
+        ASN1_TIME *t = end ? X509_getm_notAfter(odd.cert) : X509_getm_notBefore(odd.cert);
+        assert_int_equal(ASN1_STRING_set(t, "someday", -1), 1);
+        assert_true(X509_sign(odd.cert, ca.key, EVP_sha256()) > 0);
+        save_chain(d, "a.crt", odd.cert, NULL);
+        finds(&(struct cert_check){.certificate = in(d, "a.crt"), .ca = in(d, "ca.crt")},
+              end ? 1 : 2, end ? "format error in certificate's notAfter field" : "lives for");
+        made_free(&odd);
+    }
     struct made m = make(&(struct make){.by = &ca});
     save_chain(d, "a.crt", m.cert, NULL);
     save_key(d, "a.key", m.key, NULL);

@@ -158,6 +158,11 @@ static void dates(void **state)
     int64_t left = tls_context_expiry(c) - (int64_t)time(NULL) - 50 * 86400;
     assert_true(left > 0 && left <= 600);
     tls_context_unref(c);
+    /* What is no date is long over. */
+    assert_int_equal(ASN1_STRING_set(X509_getm_notAfter(m.cert), "someday", -1), 1);
+    assert_true(X509_sign(m.cert, m.key, EVP_sha256()) > 0);
+    save_chain(d, "a.crt", m.cert, NULL);
+    warned(d, "a.crt", "a.key", "has expired on 0000-01-01");
     made_free(&m);
 }
 

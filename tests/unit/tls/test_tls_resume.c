@@ -111,10 +111,103 @@ static void keys(void **state)
     tls_tickets_release(&t);
 }
 
+/* A session ends when its time is over, also one that has got a new ticket meanwhile. */
+static void lifetime(void **state)
+{
+    struct dir *d = *state;
+    struct tls_context *c = default_context(d);
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        bool reused;
+        SSL_SESSION *a = visit(d, c, version, NULL, &reused);
+        os_wall_shift(TLS_SESSION_S * 1000LL * 2 / 3);
+        pass(c, TLS_TICKET_ROTATE_MS); /* so that it gets a new ticket */
+        SSL_SESSION *b = visit(d, c, version, a, &reused);
+        assert_true(reused);
+        os_wall_shift(TLS_SESSION_S * 1000LL + 2000);
+        SSL_SESSION_free(visit(d, c, version, a, &reused));
+        assert_false(reused);
+        SSL_SESSION *fresh = visit(d, c, version, b, &reused);
+        assert_false(reused);
+        /* What it got instead is as good as any. */
+        SSL_SESSION_free(visit(d, c, version, fresh, &reused));
+        assert_true(reused);
+        /* A clock that was set back does not make it any longer. */
+        os_wall_shift(0);
+        SSL_SESSION_free(visit(d, c, version, fresh, &reused));
+        assert_false(reused);
+        SSL_SESSION_free(a);
+        SSL_SESSION_free(b);
+        SSL_SESSION_free(fresh);
+    }
+    tls_context_unref(c);
+}
+
+static SSL_SESSION *visit_as(struct dir *d, struct tls_context *c, const struct made *who,
+                             int version, SSL_SESSION *with, bool *reused)
+{
+    struct peer p;
+    bool verified;
+    peer_init(&p, d, c);
+    SSL_set_min_proto_version(p.client, version);
+    SSL_set_max_proto_version(p.client, version);
+    assert_int_equal(SSL_use_certificate(p.client, who->cert), 1);
+    assert_int_equal(SSL_use_PrivateKey(p.client, who->key), 1);
+    if (with)
+        assert_int_equal(SSL_set_session(p.client, with), 1);
+    assert_int_equal(shake(&p), 1);
+    talk(&p);
+    *reused = SSL_session_reused(p.client);
+    assert_true(slice_is(tls_conn_client(p.server, &verified), "CN=builder"));
+    assert_true(verified);
+    SSL_SESSION *session = SSL_get1_session(p.client);
+    peer_release(&p);
+    return session;
+}
+
+/* Who has proved its name by a certificate that has ended since has to prove it again. */
+static void client_ends(void **state)
+{
+    struct dir *d = *state;
+    save_default(d);
+    struct made ca = make(&(struct make){.cn = "clients' CA", .ca = true});
+    struct made who = make(&(struct make){
+        .cn = "builder", .eku = "clientAuth", .by = &ca, .from_days = -1, .to_days = 10});
+    save_chain(d, "clients.crt", ca.cert, NULL);
+    const char *cas[] = {in(d, "clients.crt")};
+    struct tls_config config = {.certificate = in(d, "server.crt"),
+                                .key = in(d, "server.key"),
+                                .client_cas = cas,
+                                .n_client_cas = 1,
+                                .client_auth = TLS_CLIENT_REQUIRE_AND_VERIFY};
+    struct tls_context *c = NULL;
+    struct error err = {0};
+    assert_int_equal(tls_context_new(&config, &c, &err), 0);
+    const int64_t end = 10 * 86400 * 1000LL, minute = 60000;
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        bool reused;
+        /* The clock of OpenSSL, which verifies, stays where it is. */
+        os_wall_shift(end - 10 * minute);
+        SSL_SESSION *a = visit_as(d, c, &who, version, NULL, &reused);
+        SSL_SESSION *b = visit_as(d, c, &who, version, a, &reused);
+        assert_true(reused);
+        os_wall_shift(end + 11 * minute); /* `make` gives ten more */
+        SSL_SESSION_free(visit_as(d, c, &who, version, b, &reused));
+        assert_false(reused);
+        SSL_SESSION_free(a);
+        SSL_SESSION_free(b);
+    }
+    os_wall_shift(0);
+    tls_context_unref(c);
+    made_free(&ca);
+    made_free(&who);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sessions, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(lifetime, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(client_ends, dir_setup, dir_teardown),
         cmocka_unit_test_setup_teardown(rotated, dir_setup, dir_teardown),
         cmocka_unit_test(keys),
     };
