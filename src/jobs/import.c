@@ -235,8 +235,10 @@ static int open_v2(const char *directory, const char **prefix, struct error *err
         fd = open_level(top, ".", &why);
         *prefix = "";
     }
-    if (fd < 0)
-        return error_detail(err, ERR_NOT_FOUND, "%s: cannot be read: %s", directory, why.message);
+    if (fd < 0) {
+        error_detail(err, ERR_NOT_FOUND, "%s: cannot be read: %s", directory, why.message);
+        err->sys = why.sys;
+    }
     return fd;
 }
 
@@ -265,7 +267,8 @@ bool import_detect(const char *directory)
     struct error err = {0};
     CLEANUP_CLOSE int v2 = open_v2(directory, &prefix, &err);
     CLEANUP_CLOSE int repositories = v2 < 0 ? -1 : open_level(v2, "repositories", &err);
-    return repositories >= 0;
+    return repositories >= 0 ||
+           (err.sys != ENOENT && err.sys != ENOTDIR && err.sys != ENAMETOOLONG);
 }
 
 static unsigned threads_of(const struct import_config *c)
@@ -342,6 +345,7 @@ int import_run(const struct import_config *config, struct import_result *out, st
         .blobs_present = im->present,
         .blobs_bytes = im->bytes,
         .findings = im->findings,
+        .unread = im->unread,
     };
     if (im->phase == IMPORT_REPOSITORIES) { /* before, these count something else */
         out->repositories = im->repositories_done;

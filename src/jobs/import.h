@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Takes over a data directory of registry:2 or registry:3 (the layout is in docs/import.md): blobs
  * by hard link, reflink or copy; links, manifests and tags into the metadata. The original is only
- * read. Can be repeated: what is there already is left as it is (a tag that differs follows the
- * source), and goes on after an interruption. */
+ * read. Can be repeated: what is there already is left as it is (a tag that differs goes to whoever
+ * set it last), and goes on after an interruption. */
 #ifndef JOBS_IMPORT_H
 #define JOBS_IMPORT_H
 
@@ -18,8 +18,8 @@ enum import_verify { IMPORT_VERIFY_SIZE, IMPORT_VERIFY_FULL };
 
 /* What was found and could not be used as it is; one call each. kind: "broken-link", "empty-link",
  * "bad-link", "missing-blob", "missing-child", "bad-digest", "bad-size", "bad-manifest", "schema1",
- * "tag-moved", "unreadable", "upload", "stray" (docs/import.md says what each means). `path` is
- * relative to the directory. Both texts are printable: other bytes are \xNN. */
+ * "tag-moved", "tag-kept", "unreadable", "upload", "stray" (docs/import.md says what each means).
+ * `path` is relative to the directory. Both texts are printable: other bytes are \xNN. */
 struct import_finding {
     const char *kind;
     const char *path;
@@ -64,9 +64,12 @@ struct import_result {
     uint64_t blobs_linked, blobs_copied, blobs_inline, blobs_present, blobs_bytes;
     uint64_t repositories, manifests, tags, links; /* in the source and usable: new or not */
     uint64_t findings;
+    uint64_t unread; /* directories and links that the disk did not give: what they lead to is not
+                        known, and missing */
 };
 
-/* Does this directory hold a registry's data? */
+/* Does this directory hold a registry's data? Also when it may not be read: an import then says so,
+ * while to take it for empty would hide all of it. */
 bool import_detect(const char *directory);
 /* 0 when it went through (there may be findings), -1 when it could not go on; *out is filled in
  * either case. Nobody else may use meta and store meanwhile: long transactions. */

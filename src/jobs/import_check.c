@@ -10,16 +10,17 @@
 
 #include "base/banned.h"
 
-enum { STAT_CHUNK = 256, LOAD_CHUNK = 16 };
+enum { STAT_CHUNK = 256, LOAD_CHUNK = 16, SCHEMA1_MAX = 1024 * 1024 };
 
 /* --- a manifest --- */
 
-/* Does it say of itself that it is of schema 1? */
+/* Does it say of itself that it is of schema 1? They are not large; and what manifest_parse() has
+ * refused for its many values is not to take 50 times its size of memory here. */
 static bool is_schema1(struct slice body)
 {
     struct json_doc *doc CLEANUP_JSON = NULL;
     int64_t version;
-    if (jdoc_parse(body, ERR_MANIFEST_INVALID, &doc, NULL) != 0)
+    if (body.n > SCHEMA1_MAX || jdoc_parse(body, ERR_MANIFEST_INVALID, &doc, NULL) != 0)
         return false;
     const struct json_value *root = jdoc_root(doc);
     struct slice type = jv_string(jv_get(root, "mediaType"));

@@ -69,7 +69,8 @@ int64_t refs_find(const struct refs *r, uint32_t ref);
 
 struct import_tag {
     char *name;
-    uint32_t ref; /* of the manifest */
+    uint32_t ref;   /* of the manifest */
+    int64_t set_ms; /* when its link was written */
 };
 
 struct import_repo {
@@ -99,6 +100,7 @@ struct import {
 
     atomic_uint_fast64_t linked, copied, in_rows, present, bytes; /* of the result */
     atomic_uint_fast64_t repositories_done, manifests_done, tags_done, links_done, findings;
+    atomic_uint_fast64_t unread;
     atomic_uint_fast64_t blobs_done, bytes_done; /* of the progress */
     uint64_t blobs_total, bytes_total, manifests_total;
     uint64_t copies; /* bytes that cannot be shared with the source */
@@ -132,10 +134,11 @@ void source_path(const struct import *im, const struct import_repo *repo, char o
                  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Of a blob's file. */
 void source_blob_path(const struct import *im, const struct digest *d, char out[IMPORT_PATH_MAX]);
-/* The digest in `name`/link below `at`. 1; 0 when there is no link, or a finding was made of it
- * under `path`; -1 when the run has ended. *there: there is a link at all. */
+/* The digest in `name`/link below `at`, and when that was written (wall clock). 1; 0 when there is
+ * no link, or a finding was made of it under `path`; -1 when the run has ended. *there: there is a
+ * link at all. */
 int source_link(struct import *im, int at, const char *name, const char *path, struct digest *out,
-                bool *there);
+                int64_t *set_ms, bool *there);
 /* The file of a blob, open; source_close() it. SOURCE_ABSENT is quiet, SOURCE_REPORTED has been
  * told of, with SOURCE_END the run has ended. */
 enum source_state { SOURCE_END = -1, SOURCE_ABSENT, SOURCE_OPEN, SOURCE_REPORTED };

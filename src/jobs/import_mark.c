@@ -163,7 +163,14 @@ int import_mark(const char *data_directory, const char *directory,
     CLEANUP_BUF struct buf text = {0};
     buf_init(&text, FILE_MAX);
     CLEANUP_CLOSE int dir = data_open(data_directory, err);
-    if (dir < 0 || mark_read(dir, &doc, err) < 0)
+    if (dir < 0)
+        return -1;
+    int r = mark_read(dir, &doc, err);
+    /* A new file in its place would forget what else was taken over, and a start would do that
+     * again. */
+    if (r == MARK_DAMAGED)
+        return mark_doubtful(data_directory, &(struct error){0}, err);
+    if (r < 0)
         return -1;
     CLEANUP_FREE char *name = source_name(data_directory, directory);
     if (!name)

@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include "jobs/import_int.h"
+#include "os/clock.h"
 #include "os/fault.h"
 
 #include "base/banned.h"
@@ -23,6 +24,8 @@ struct job {
     struct import *im;
     struct import_repo *repo;
     unsigned char *states; /* of repo->manifests */
+    uint32_t *blockers;    /* likewise: the place of the child that it waits for, or REF_NONE */
+    uint32_t blocker;      /* out of edge_state(): the child's place, with EDGE_LATER */
     struct arena *a;       /* of what is to be put */
     size_t bodies;         /* bytes in it */
     struct digest links[IMPORT_BATCH];
@@ -227,8 +230,10 @@ static enum edge_state edge_state(struct job *j, const struct edge *e)
     int64_t at = ref == REF_NONE ? -1
                  : child         ? refs_find(&j->repo->manifests, ref)
                                  : refs_find(&j->repo->links, ref);
-    if (at >= 0 && child && j->states[at] != FAILED)
+    if (at >= 0 && child && j->states[at] != FAILED) {
+        j->blocker = (uint32_t)at;
         return j->states[at] == GOOD ? EDGE_THERE : EDGE_LATER;
+    }
     if (at >= 0 && !child && ref_flags(j->im, ref) & BLOB_GOOD)
         return EDGE_THERE;
     /* Not in the source; but whoever ran this before may have repaired it since. */
@@ -281,11 +286,30 @@ static void say_bad(struct job *j, uint32_t ref, enum load what, const char *why
         manifest_finding(j, ref, kinds[what], text);
 }
 
-/* Those tags that do not lead there yet. -1 on an error. */
-static int new_tags(struct job *j, uint32_t ref, const struct digest *d, struct slice *tags)
+/* Whose push of the tag was the last? What somebody has pushed to berth since is not turned back.
+ */
+static bool tag_wins(struct job *j, const struct import_tag *t, const struct meta_manifest *now,
+                     const struct digest *d)
+{
+    bool wins = t->set_ms >= now->tagged_ms;
+    char path[IMPORT_PATH_MAX];
+    source_path(j->im, j->repo, path, "_manifests/tags/%s/current/link", t->name);
+    if (wins)
+        import_find(j->im, "tag-moved", path, "tag %s of %s was %s and is %s now, as in the source",
+                    t->name, j->repo->name, now->digest.text, d->text);
+    else
+        import_find(j->im, "tag-kept", path,
+                    "tag %s of %s is %s here, but was set to %s in berth later, and stays", t->name,
+                    j->repo->name, d->text, now->digest.text);
+    return wins;
+}
+
+/* Those tags that do not lead there yet, and when they were set. -1 on an error. */
+static int new_tags(struct job *j, uint32_t ref, const struct digest *d, struct slice *tags,
+                    int64_t *times)
 {
     struct import *im = j->im;
-    char path[IMPORT_PATH_MAX];
+    int64_t today = os_wall_ms();
     uint32_t n;
     int kept = 0;
     const struct import_tag *t = tags_of(j->repo, ref, &n);
@@ -296,17 +320,12 @@ static int new_tags(struct job *j, uint32_t ref, const struct digest *d, struct 
         int known = im->c->dry_run
                         ? -1
                         : meta_manifest_get(im->c->meta, repo_name(j), &r, false, &now, &err);
-        if (known == 0 && digest_eq(&now.digest, d))
+        if (known == 0 && (digest_eq(&now.digest, d) || !tag_wins(j, &t[i], &now, d)))
             continue;
-        if (known == 0) {
-            source_path(im, j->repo, path, "_manifests/tags/%s/current/link", t[i].name);
-            import_find(im, "tag-moved", path,
-                        "tag %s of %s was %s and is %s now, as in the source", t[i].name,
-                        j->repo->name, now.digest.text, d->text);
-        } else if (!im->c->dry_run && err.code != ERR_MANIFEST_UNKNOWN &&
-                   err.code != ERR_NAME_UNKNOWN) {
+        if (known != 0 && !im->c->dry_run && err.code != ERR_MANIFEST_UNKNOWN &&
+            err.code != ERR_NAME_UNKNOWN)
             return import_fail(im, &err);
-        }
+        times[kept] = MIN(t[i].set_ms, today);
         tags[kept++] = slice_cstr(t[i].name);
     }
     atomic_fetch_add(&im->tags_done, n);
@@ -320,8 +339,9 @@ static int queue(struct job *j, uint32_t at, const struct digest *d, struct slic
     uint32_t ref = j->repo->manifests.v[at];
     (void)tags_of(j->repo, ref, &n);
     struct slice *tags = ARENA_ARRAY(j->a, struct slice, n);
+    int64_t *times = ARENA_ARRAY(j->a, int64_t, n);
     struct manifest *kept = ARENA_NEW(j->a, struct manifest);
-    int n_tags = new_tags(j, ref, d, tags);
+    int n_tags = new_tags(j, ref, d, tags, times);
     if (n_tags < 0)
         return -1;
     if (n_tags == 0 && in_berth(j, d, true)) {
@@ -336,6 +356,7 @@ static int queue(struct job *j, uint32_t at, const struct digest *d, struct slic
                                                       .body = body,
                                                       .manifest = kept,
                                                       .tags = tags,
+                                                      .tag_times = times,
                                                       .n_tags = (unsigned)n_tags};
     return 0;
 }
@@ -369,12 +390,20 @@ static int put_manifest(struct job *j, uint32_t at, bool *later)
     case EDGE_THERE:
         return queue(j, at, &d, body, &m);
     case EDGE_LATER:
+        j->blockers[at] = j->blocker;
         *later = true;
         return 0;
     default:
         j->states[at] = FAILED;
         return 0;
     }
+}
+
+/* It would still wait for the same child: it need not be read to know that. A chain of indexes,
+ * which anybody could push, would otherwise be read as often as it has links, each time. */
+static bool is_blocked(const struct job *j, uint32_t i)
+{
+    return j->blockers[i] != REF_NONE && j->states[j->blockers[i]] == WAITING;
 }
 
 /* Images, and what is no good; then indexes, again and again while some wait for others. Digests
@@ -389,6 +418,10 @@ static int put_manifests(struct job *j)
             bool index = ref_flags(j->im, list->v[i]) & BLOB_IS_INDEX;
             if (j->states[i] != WAITING || index != (round > 0))
                 continue;
+            if (is_blocked(j, i)) {
+                later = true;
+                continue;
+            }
             if (import_stopping(j->im) || put_manifest(j, i, &later) != 0)
                 return -1;
         }
@@ -417,9 +450,12 @@ static void repo_step(struct import *im, size_t from, size_t to)
     for (size_t i = from; i < to && !import_stopping(im); i++) {
         j->repo = im->repos[i];
         j->states = xcalloc(MAX(j->repo->manifests.n, 1u), 1);
+        j->blockers = xcalloc(MAX(j->repo->manifests.n, 1u), sizeof *j->blockers);
+        memset(j->blockers, 0xff, j->repo->manifests.n * sizeof *j->blockers); /* REF_NONE */
         j->written = false;
         int failed = import_one(j);
         free(j->states);
+        free(j->blockers);
         if (failed)
             break;
     }

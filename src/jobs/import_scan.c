@@ -128,11 +128,12 @@ static int on_link(void *arg, const char *name)
     struct scan *s = arg;
     char path[IMPORT_PATH_MAX];
     struct digest d;
+    int64_t set_ms;
     bool there;
     child_path(s, name, path);
     if (import_stopping(s->im))
         return 1;
-    int r = source_link(s->im, s->fd, name, path, &d, &there);
+    int r = source_link(s->im, s->fd, name, path, &d, &set_ms, &there);
     return r < 0 || (r > 0 && note_link(s, name, path, &d) != 0);
 }
 
@@ -154,6 +155,7 @@ static int on_tag(void *arg, const char *name)
     struct error err = {0};
     char path[IMPORT_PATH_MAX];
     struct digest d;
+    int64_t set_ms = 0;
     bool there;
     uint32_t ref;
     child_path(s, name, path);
@@ -168,7 +170,7 @@ static int on_tag(void *arg, const char *name)
         return source_error(im, path, &err) != 0;
     char current[IMPORT_PATH_MAX + sizeof "/current"];
     (void)snprintf(current, sizeof current, "%s/current", path);
-    int r = source_link(im, tag, "current", current, &d, &there);
+    int r = source_link(im, tag, "current", current, &d, &set_ms, &there);
     if (!there)
         import_find(im, "broken-link", current, "the tag has no current link: left out");
     if (r <= 0)
@@ -189,7 +191,8 @@ static int on_tag(void *arg, const char *name)
     }
     if (r != 0)
         return import_fail(im, &err) != 0;
-    repo->tags[repo->n_tags++] = (struct import_tag){.name = xstrdup(name), .ref = ref};
+    repo->tags[repo->n_tags++] =
+        (struct import_tag){.name = xstrdup(name), .ref = ref, .set_ms = set_ms};
     atomic_fetch_add(&im->tags_done, 1);
     return 0;
 }
@@ -210,6 +213,21 @@ static int by_ref(const void *a, const void *b)
     return x->ref != y->ref ? (x->ref > y->ref) - (x->ref < y->ref) : strcmp(x->name, y->name);
 }
 
+/* Other threads still read links: the table grows by that, and moves. */
+static void shared_digest(struct import *im, uint32_t ref, struct digest *out)
+{
+    (void)pthread_mutex_lock(&im->lock);
+    import_ref_digest(im, ref, out);
+    (void)pthread_mutex_unlock(&im->lock);
+}
+
+static void shared_set(struct import *im, uint32_t ref, unsigned flags)
+{
+    (void)pthread_mutex_lock(&im->lock);
+    ref_set(im, ref, flags);
+    (void)pthread_mutex_unlock(&im->lock);
+}
+
 /* A tag has to lead to a manifest of the repository. Registry 2.1 linked its manifests among the
  * blobs, and later versions still look there. */
 static int resolve_tags(struct import *im, struct import_repo *repo)
@@ -224,10 +242,10 @@ static int resolve_tags(struct import *im, struct import_repo *repo)
         struct import_tag t = repo->tags[i];
         bool manifest = refs_find(&repo->manifests, t.ref) >= 0;
         if (!manifest && refs_find(&repo->links, t.ref) >= 0) {
-            ref_set(im, t.ref, BLOB_MANIFEST);
+            shared_set(im, t.ref, BLOB_MANIFEST);
             failed |= refs_add(&old, t.ref, &err);
         } else if (!manifest) {
-            import_ref_digest(im, t.ref, &d);
+            shared_digest(im, t.ref, &d);
             source_path(im, repo, path, "_manifests/tags/%s/current/link", t.name);
             import_find(im, "broken-link", path,
                         "the tag leads to %s, which is no manifest of this repository: left out",
@@ -263,29 +281,35 @@ static int repo_open(struct import *im, const struct import_repo *repo, struct e
     return at;
 }
 
+/* What refers is read before what it refers to, since a registry that still runs writes them the
+ * other way round: then a tag that is seen is whole, be it moved meanwhile or not. */
+static int scan_manifests(struct scan *s, int fd)
+{
+    char path[IMPORT_PATH_MAX];
+    struct error err = {0};
+    source_path(s->im, s->repo, path, "_manifests/tags");
+    CLEANUP_CLOSE int manifests = source_dir(fd, "_manifests", &err);
+    if (manifests < 0)
+        return err.sys == ENOENT ? 0 : source_error(s->im, path, &err);
+    if (list(s, manifests, "tags", path, on_tag) != 0)
+        return -1;
+    source_path(s->im, s->repo, path, "_manifests/revisions");
+    return list(s, manifests, "revisions", path, on_algorithm);
+}
+
 static int scan_links(struct import *im, struct import_repo *repo, int fd)
 {
     char path[IMPORT_PATH_MAX];
     struct scan s = {.im = im, .repo = repo, .fd = -1};
+    s.list = &repo->manifests;
+    s.flags = BLOB_MANIFEST;
+    if (scan_manifests(&s, fd) != 0)
+        return -1;
     s.list = &repo->links;
     s.flags = BLOB_LAYER;
     source_path(im, repo, path, "_layers");
     if (list(&s, fd, "_layers", path, on_algorithm) != 0)
         return -1;
-    s.list = &repo->manifests;
-    s.flags = BLOB_MANIFEST;
-    source_path(im, repo, path, "_manifests/revisions");
-    struct error err = {0};
-    CLEANUP_CLOSE int manifests = source_dir(fd, "_manifests", &err);
-    if (manifests < 0 && err.sys != ENOENT)
-        return source_error(im, path, &err);
-    if (manifests >= 0) {
-        if (list(&s, manifests, "revisions", path, on_algorithm) != 0)
-            return -1;
-        source_path(im, repo, path, "_manifests/tags");
-        if (list(&s, manifests, "tags", path, on_tag) != 0)
-            return -1;
-    }
     source_path(im, repo, path, "_uploads");
     return list(&s, fd, "_uploads", path, on_upload);
 }

@@ -48,6 +48,8 @@ int source_error(struct import *im, const char *path, const struct error *err)
                     "not a directory; a symbolic link is not followed: left out");
         return 0;
     default:
+        if (im->phase == IMPORT_LOOKING && err->sys != ENOENT)
+            atomic_fetch_add(&im->unread, 1);
         import_find(im, "unreadable", path, "%s", err->message);
         return 0;
     }
@@ -89,7 +91,7 @@ static int link_parse(struct import *im, struct slice text, const char *path, st
                     shown);
     else if (d.alg != HASH_SHA256)
         import_find(im, "bad-link", path,
-                    "the link holds \"%s…\", but registry keeps blobs by their sha256: left out",
+                    "the link holds \"%s...\", but registry keeps blobs by their sha256: left out",
                     shown);
     else {
         *out = d;
@@ -98,7 +100,8 @@ static int link_parse(struct import *im, struct slice text, const char *path, st
     return 0;
 }
 
-static int link_read(struct import *im, int fd, const char *path, struct digest *out)
+static int link_read(struct import *im, int fd, const char *path, struct digest *out,
+                     int64_t *set_ms)
 {
     char text[DIGEST_TEXT_MAX + 2];
     struct error err = {0};
@@ -113,11 +116,12 @@ static int link_read(struct import *im, int fd, const char *path, struct digest 
     if (n < 0)
         return source_error(im, path, &err);
     text[n] = '\0';
+    *set_ms = info.mtime_ms;
     return link_parse(im, slice_make(text, (size_t)n), path, out);
 }
 
 int source_link(struct import *im, int at, const char *name, const char *path, struct digest *out,
-                bool *there)
+                int64_t *set_ms, bool *there)
 {
     char where[IMPORT_PATH_MAX];
     struct error err = {0};
@@ -133,7 +137,7 @@ int source_link(struct import *im, int at, const char *name, const char *path, s
         return 0; /* deleted: registry removes the link and leaves the directory */
     *there = true;
     if (fd >= 0)
-        return link_read(im, fd, where, out);
+        return link_read(im, fd, where, out, set_ms);
     if (err.sys == ELOOP) {
         import_find(im, "bad-link", where, "a symbolic link, which is not followed: left out");
         return 0;

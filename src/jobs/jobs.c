@@ -26,7 +26,9 @@ struct jobs {
     struct job recover_job, purge_job, probe_job;
     struct slice *stages; /* left by an earlier process; each a heap string */
     size_t n_stages, cap_stages;
-    int64_t clock_offset; /* wall clock less monotonic clock at the start, in milliseconds */
+    int64_t clock_offset; /* wall clock less monotonic clock, in milliseconds, that is believed */
+    int64_t jumped_to;    /* the one that it jumped to, and when (monotonic); 0: it has not */
+    uint64_t jumped_ms;
     atomic_bool stopping;
     atomic_bool purge, purge_dry_run; /* jobs_purge: a reload sets them */
     atomic_int_fast64_t purge_age_ms;
@@ -107,6 +109,8 @@ static void settle_blob(struct jobs *j, const struct meta_pending *p, struct rec
     struct error err = {0};
     if (store_verify(j->c.store, &p->digest, p->size, &whole, &err) ||
         meta_blob_resolve(j->c.meta, &p->digest, p->epoch, whole, &err)) {
+        if (atomic_load(&j->stopping))
+            return; /* the next start does it */
         out->failed++;
         LOG(j->c.log, LOG_LEVEL_WARN, "cannot settle a blob that an unfinished push left",
             F_CSTR("digest", p->digest.text), F_CSTR("error", err.message));
@@ -207,11 +211,32 @@ static int purge_uploads(struct jobs *j, int64_t before, unsigned *removed, stru
     return 0;
 }
 
-/* A clock that jumped makes everything look old. */
+static bool is_near(int64_t a, int64_t b)
+{
+    return a - b > -CLOCK_JUMP_MS && a - b < CLOCK_JUMP_MS;
+}
+
+/* A clock that jumped makes everything look old. When it has stood where it jumped to for as long
+ * as an upload may be idle, what looks old is old: a machine that slept must not keep stale uploads
+ * until the next restart. */
 static bool clock_is_sane(struct jobs *j)
 {
-    int64_t drift = os_wall_ms() - (int64_t)os_mono_ms() - j->clock_offset;
-    return drift > -CLOCK_JUMP_MS && drift < CLOCK_JUMP_MS;
+    uint64_t now = os_mono_ms();
+    int64_t offset = os_wall_ms() - (int64_t)now;
+    if (is_near(offset, j->clock_offset)) {
+        j->jumped_ms = 0;
+        return true;
+    }
+    if (j->jumped_ms == 0 || !is_near(offset, j->jumped_to)) {
+        j->jumped_to = offset;
+        j->jumped_ms = MAX(now, (uint64_t)1);
+        return false;
+    }
+    if ((int64_t)(now - j->jumped_ms) < atomic_load(&j->purge_age_ms))
+        return false;
+    j->clock_offset = j->jumped_to;
+    j->jumped_ms = 0;
+    return true;
 }
 
 int jobs_purge(struct jobs *j, unsigned *removed, struct error *err)
@@ -221,8 +246,8 @@ int jobs_purge(struct jobs *j, unsigned *removed, struct error *err)
     int64_t now = os_wall_ms();
     if (!clock_is_sane(j))
         return error_set(err, ERR_UNKNOWN,
-                         "the wall clock has jumped since the start: nothing is purged until a "
-                         "restart");
+                         "the wall clock has jumped: nothing is purged until it has gone on from "
+                         "there for as long as an upload may be idle");
     if (atomic_load(&j->purge) &&
         purge_uploads(j, now - atomic_load(&j->purge_age_ms), &uploads, err))
         return -1;
@@ -347,6 +372,7 @@ void jobs_start(struct jobs *j, struct loop *loop)
 void jobs_stop(struct jobs *j)
 {
     atomic_store(&j->stopping, true);
+    store_stop(j->c.store); /* a large blob that recovery hashes would keep everybody for minutes */
     timer_clear(j->loop, &j->purge_timer);
     timer_clear(j->loop, &j->probe_timer);
 }

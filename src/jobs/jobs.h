@@ -37,8 +37,8 @@ struct jobs;
 int jobs_new(const struct jobs_config *config, struct jobs **out, struct error *err);
 /* Starts recovery and the timers; on the thread of `loop`. */
 void jobs_start(struct jobs *j, struct loop *loop);
-/* On the same thread: clears the timers. What runs goes on until the pool is freed; jobs_free after
- * that. */
+/* On the same thread: clears the timers. What runs goes on until the pool is freed, but for a
+ * verification of recovery, which gives up (the store is stopped); jobs_free after that. */
 void jobs_stop(struct jobs *j);
 void jobs_free(struct jobs *j);
 

@@ -288,6 +288,18 @@ static bool is_configured(const struct notify *n, struct slice name)
     return false;
 }
 
+/* Wanted, or a slip of the pen: what nobody will be told of any more is said. */
+static int forget(struct notify *n, const struct meta_cursor *c, struct error *err)
+{
+    if (meta_cursor_remove(n->c.meta, c->name, err) < 0)
+        return -1;
+    if (c->backlog)
+        LOG(n->c.log, LOG_LEVEL_WARN,
+            "an endpoint is gone from the configuration, and what waited for it is dropped",
+            F_STR("endpoint", c->name), F_INT("dropped", c->backlog));
+    return 0;
+}
+
 static int make_cursors(struct notify *n, struct error *err)
 {
     struct arena *a = arena_new(4096);
@@ -296,7 +308,7 @@ static int make_cursors(struct notify *n, struct error *err)
     int r = meta_cursors(n->c.meta, a, &list, &count, err);
     for (unsigned i = 0; r == 0 && i < count; i++)
         if (!is_configured(n, list[i].name))
-            r = meta_cursor_remove(n->c.meta, list[i].name, err);
+            r = forget(n, &list[i], err);
     arena_free(a);
     for (unsigned i = 0; r == 0 && i < n->n_endpoints; i++) {
         struct endpoint *ep = &n->endpoints[i];

@@ -47,8 +47,10 @@ static bool save(struct endpoint *ep)
     while (ep->position != ep->saved) {
         if (meta_cursor_advance(ep->n->c.meta, ep->name, ep->saved, ep->position, &now, &err) < 0) {
             say_database(ep, &err);
-            return true; /* tried again with the next one */
+            ep->unsaved = true;
+            return true; /* tried again a moment later */
         }
+        ep->unsaved = false;
         /* Dropped up to something that we have passed meanwhile: that changes nothing. */
         bool behind = now > ep->saved && now < ep->position;
         if (!behind && now != ep->position) {
@@ -60,9 +62,12 @@ static bool save(struct endpoint *ep)
     return true;
 }
 
+/* After some time; and after so many that no more than we promise come again after a crash, however
+ * fast an endpoint is. */
 static bool save_is_due(const struct endpoint *ep)
 {
-    return ep->position != ep->saved && os_mono_ms() - ep->saved_ms >= NOTIFY_SAVE_MS;
+    return (ep->position - ep->saved >= NOTIFY_PAGE && !ep->unsaved) ||
+           (ep->position != ep->saved && os_mono_ms() - ep->saved_ms >= NOTIFY_SAVE_MS);
 }
 
 /* Has somebody moved the cursor? Then what we are at is not wanted any more. While something is not

@@ -47,6 +47,7 @@ struct endpoint {
     int64_t position; /* up to here everything is done */
     int64_t saved;    /* where the cursor stands */
     uint64_t saved_ms;
+    bool unsaved;    /* the last try to write it failed */
     unsigned failed; /* tries in a row */
     uint64_t failed_ms;
     struct throttle fail_log, database_log;

@@ -75,6 +75,7 @@ struct meta_manifest {
     char media_type[256];
     uint64_t size;
     struct shared *bytes; /* when asked for: a reference that the caller owns */
+    int64_t tagged_ms;    /* asked for by tag: when that was set (wall clock); else 0 */
 };
 
 /* A condition on what a reference points to, decided where nothing can come in between: check() is
@@ -95,6 +96,7 @@ struct meta_manifest_put {
     const struct manifest *manifest; /* parsed from body */
     const struct slice *tags;        /* set to this manifest */
     unsigned n_tags;
+    const int64_t *tag_times; /* when each was set (wall clock), for an import; NULL: now */
     const struct meta_condition *condition; /* on tags[0], or on the digest itself when there are no
                                                tags; or NULL */
     const struct meta_event *event; /* committed with it, once for each tag (its `tag` is that one),

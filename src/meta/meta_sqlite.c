@@ -146,17 +146,19 @@ static const struct meta_ops ops = {
     .import_repo = sqlite_import_repo,
 };
 
-/* Nothing of this is acknowledged to anybody, so it need not be durable by itself: NORMAL leaves
- * out the syncs of a commit and keeps the log consistent. A power cut may undo it all, or nothing;
- * and the first durable commit makes what stands before it in the log durable too, so no row can
- * name a generation that was lost. */
+/* The steps of the schema are acknowledged to nobody, so they need not be durable by themselves:
+ * NORMAL leaves out the syncs of a commit and keeps the log consistent. The generation is the
+ * commit that is synced, and with it all that stands before it in the log: the steps, and what a
+ * process before us had written when it was killed and not synced yet. That is read and told from
+ * now on (a repeated PUT is answered 201 from its tombstone), so a power cut must not take it away;
+ * and a later sync that fails must not lose what only it would have made durable. */
 static int prepare_database(struct sqdb *db, int64_t *generation, struct error *err)
 {
     if (sqdb_exec(db, "PRAGMA synchronous = NORMAL", err) < 0 ||
         migrate(db, meta_migrations, meta_migrations_n, err) < 0 ||
-        sq_find(db, SQL_GENERATION, NULL, 0, generation, err) < 0)
+        sqdb_exec(db, "PRAGMA synchronous = FULL", err) < 0)
         return -1;
-    return sqdb_exec(db, "PRAGMA synchronous = FULL", err);
+    return sq_find(db, SQL_GENERATION, NULL, 0, generation, err) < 0 ? -1 : 0;
 }
 
 /* Owns `db`, also when it fails. */

@@ -104,15 +104,15 @@
     X(SQL_LINKED_ANYWHERE, "SELECT b.id FROM blobs b WHERE b.digest = $1 AND b.state = 1 AND "     \
                            "EXISTS (SELECT 1 FROM repo_blobs l WHERE l.blob = b.id)")              \
     /* --- manifests and tags --- */                                                               \
-    X(SQL_MANIFEST_TAG, "SELECT m.digest, m.media_type, m.size " SQL_MANIFEST_BY_TAG               \
+    X(SQL_MANIFEST_TAG, "SELECT m.digest, m.media_type, m.size, t.updated_ms " SQL_MANIFEST_BY_TAG \
                         "WHERE r.name = $1 AND t.name = $2")                                       \
     X(SQL_MANIFEST_TAG_BODY,                                                                       \
-      "SELECT m.digest, m.media_type, m.size, p.body " SQL_MANIFEST_BY_TAG SQL_MANIFEST_BODY       \
-      "WHERE r.name = $1 AND t.name = $2")                                                         \
-    X(SQL_MANIFEST_DIGEST, "SELECT m.digest, m.media_type, m.size " SQL_MANIFEST_BY_DIGEST         \
+      "SELECT m.digest, m.media_type, m.size, t.updated_ms, p.body " SQL_MANIFEST_BY_TAG           \
+          SQL_MANIFEST_BODY "WHERE r.name = $1 AND t.name = $2")                                   \
+    X(SQL_MANIFEST_DIGEST, "SELECT m.digest, m.media_type, m.size, 0 " SQL_MANIFEST_BY_DIGEST      \
                            "WHERE r.name = $1 AND m.digest = $2")                                  \
     X(SQL_MANIFEST_DIGEST_BODY,                                                                    \
-      "SELECT m.digest, m.media_type, m.size, p.body " SQL_MANIFEST_BY_DIGEST SQL_MANIFEST_BODY    \
+      "SELECT m.digest, m.media_type, m.size, 0, p.body " SQL_MANIFEST_BY_DIGEST SQL_MANIFEST_BODY \
       "WHERE r.name = $1 AND m.digest = $2")                                                       \
     X(SQL_MANIFEST_ID, "SELECT id FROM manifests WHERE repo = $1 AND digest = $2")                 \
     X(SQL_MANIFEST_ADD,                                                                            \

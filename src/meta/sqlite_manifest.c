@@ -18,13 +18,13 @@ struct remove_txn {
 static int read_manifest(struct sqlite3_stmt *q, bool want_bytes, struct meta_manifest *out,
                          struct error *err)
 {
-    struct meta_manifest m = {.size = (uint64_t)sq_int(q, 2)};
+    struct meta_manifest m = {.size = (uint64_t)sq_int(q, 2), .tagged_ms = sq_int(q, 3)};
     struct slice type = sq_bytes(q, 1);
     if (digest_parse(sq_bytes(q, 0), &m.digest, err) < 0 || type.n >= sizeof m.media_type)
         return meta_sqlite_damaged(err, "a manifest's row");
     memcpy(m.media_type, type.p, type.n);
     if (want_bytes) {
-        struct slice body = sq_bytes(q, 3);
+        struct slice body = sq_bytes(q, 4);
         if (body.n != m.size)
             return meta_sqlite_damaged(err, "a manifest's payload");
         m.bytes = shared_new(body.p, body.n);

@@ -187,7 +187,7 @@ static int put_tags(struct put_txn *p, struct sqdb *db, int64_t repo, int64_t id
 {
     for (unsigned i = 0; i < p->in->n_tags; i++)
         if (SQ_RUN(db, SQL_TAG_PUT, NULL, err, sq_i(repo), sq_t(p->in->tags[i]), sq_i(id),
-                   sq_i(os_wall_ms())) < 0)
+                   sq_i(p->in->tag_times ? p->in->tag_times[i] : os_wall_ms())) < 0)
             return -1;
     return 0;
 }

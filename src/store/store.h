@@ -6,6 +6,7 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -84,6 +85,7 @@ struct store_ops {
 
 struct store {
     const struct store_ops *ops;
+    atomic_bool stopping; /* store_stop() */
 };
 
 /* The directory `root` with uploads/, blobs/<alg>/<2 hex>/, trash/, all made and synced, and an
@@ -164,11 +166,17 @@ static inline bool store_peek(struct store *s, const struct digest *d, struct st
     return s->ops->peek(s, d, out);
 }
 /* *ok: there is a file with that size and, re-hashed, that digest; then its bytes and its name are
- * durable too (so in the read-only state it is ERR_READ_ONLY). Reads all of it. */
+ * durable too (so in the read-only state it is ERR_READ_ONLY). Reads all of it, unless the store is
+ * stopping (ERR_UNAVAILABLE). */
 static inline int store_verify(struct store *s, const struct digest *d, uint64_t size, bool *ok,
                                struct error *err)
 {
     return s->ops->verify(s, d, size, ok, err);
+}
+/* Soon nobody will wait for what takes minutes: store_verify() gives up. Any thread; for good. */
+static inline void store_stop(struct store *s)
+{
+    atomic_store(&s->stopping, true);
 }
 /* Its size in bytes, without looking at the content. ERR_BLOB_UNKNOWN when there is no file. */
 static inline int store_stat(struct store *s, const struct digest *d, uint64_t *size,

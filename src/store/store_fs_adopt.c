@@ -155,11 +155,11 @@ static int adopt_over(struct store_fs *fs, const struct store_source *source,
 }
 
 /* Is what stands in the place the blob? Nothing there is no error. */
-static int is_there(int dir, const struct digest *d, const struct os_stat *source, bool *same,
-                    struct error *err)
+static int is_there(struct store_fs *fs, int dir, const struct digest *d,
+                    const struct os_stat *source, bool *same, struct error *err)
 {
     if (is_source(dir, digest_hex(d).p, source, same, err) == 0)
-        return *same ? 0 : store_fs_blob_matches(dir, d, source->size, same, err);
+        return *same ? 0 : store_fs_blob_matches(fs, dir, d, source->size, same, err);
     if (err->sys != ENOENT)
         return -1;
     error_clear(err);
@@ -176,7 +176,7 @@ static int adopt_into(struct store_fs *fs, const struct store_source *source,
     if (r == 0 || (r < 0 && err->sys != EEXIST))
         return r;
     error_clear(err);
-    if (is_there(dir, d, info, &same, err) != 0)
+    if (is_there(fs, dir, d, info, &same, err) != 0)
         return -1;
     if (!same)
         return adopt_over(fs, source, info, dir, d, how, err);

@@ -35,7 +35,8 @@ static const char *blob_name(const struct digest *d)
 }
 
 /* Re-hashes an open file; compares at once with what it should be. */
-static int file_matches(int fd, const struct digest *d, uint64_t size, bool *ok, struct error *err)
+static int file_matches(struct store_fs *fs, int fd, const struct digest *d, uint64_t size,
+                        bool *ok, struct error *err)
 {
     struct os_stat info = {0};
     if (os_fstat(fd, &info, "blob.stat", err) != 0)
@@ -55,19 +56,21 @@ static int file_matches(int fd, const struct digest *d, uint64_t size, bool *ok,
             hasher_update(h, buf, (size_t)n);
             at += (uint64_t)n;
         }
-    } while (n > 0 && at <= size);
+    } while (n > 0 && at <= size && !atomic_load(&fs->base.stopping));
     char hex[HASH_HEX_MAX + 1];
     hasher_hex(h, hex);
     hasher_free(h);
     if (n < 0)
         return -1;
+    if (n > 0 && at <= size)
+        return error_set(err, ERR_UNAVAILABLE, "verify %s: the store is stopping", d->text);
     *ok = at == size && slice_eq(slice_cstr(hex), digest_hex(d));
     return 0;
 }
 
 /* *ok is false too for what cannot be a blob: no file, a symbolic link. err must not be NULL. */
-int store_fs_blob_matches(int dir, const struct digest *d, uint64_t size, bool *ok,
-                          struct error *err)
+int store_fs_blob_matches(struct store_fs *fs, int dir, const struct digest *d, uint64_t size,
+                          bool *ok, struct error *err)
 {
     CLEANUP_CLOSE int fd = os_open(dir, blob_name(d), O_RDONLY, 0, "blob.open", err);
     if (fd < 0) {
@@ -77,7 +80,7 @@ int store_fs_blob_matches(int dir, const struct digest *d, uint64_t size, bool *
         *ok = false;
         return 0;
     }
-    return file_matches(fd, d, size, ok, err);
+    return file_matches(fs, fd, d, size, ok, err);
 }
 
 static int entry_sync(struct store_fs *fs, int dir, const struct digest *d, struct error *err)
@@ -221,7 +224,7 @@ int store_fs_verify(struct store *s, const struct digest *d, uint64_t size, bool
         if (err->sys != ENOENT)
             return -1;
         error_clear(err);
-    } else if (store_fs_blob_matches(dir, d, size, &same, err) != 0) {
+    } else if (store_fs_blob_matches(fs, dir, d, size, &same, err) != 0) {
         return -1;
     }
     /* Whoever asks will rely on it (recovery makes the blob live): name and bytes have to be

@@ -66,8 +66,8 @@ int store_fs_stage_list(struct store *s, int (*fn)(void *arg, struct slice id), 
 int store_fs_blob_dir(struct store_fs *fs, const struct digest *d, bool make, struct error *err);
 /* *ok: the entry of a directory that store_fs_blob_dir() has opened is a file with that size and,
  * re-hashed, that digest. err must not be NULL. */
-int store_fs_blob_matches(int dir, const struct digest *d, uint64_t size, bool *ok,
-                          struct error *err);
+int store_fs_blob_matches(struct store_fs *fs, int dir, const struct digest *d, uint64_t size,
+                          bool *ok, struct error *err);
 int store_fs_publish(struct store *s, struct slice id, const struct digest *d, uint64_t size,
                      struct error *err);
 int store_fs_object_open(struct store *s, const struct digest *d, struct store_object *out,

@@ -12,15 +12,15 @@ import re
 import shutil
 import signal
 import sqlite3
-import stat
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 from clients import EXACTLY, Home, require
 from docker_registry import DockerRegistry
-from harness import SANITIZER, Berth, binary, has_faults
+from harness import SANITIZER, Berth, binary, has_faults, wait_for
 from images import Layout, compress, write_layer
 from registry_client import (DOCKER_CONFIG, DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX,
                              OCI_MANIFEST, Raw, Registry, descriptor, digest, dumps, image, index)
@@ -607,6 +607,41 @@ def test_serve_adopts(source, fresh_berth):
     assert "adopted.json: is damaged" in server.log()
 
 
+def test_serve_does_not_adopt_half(source, fresh_berth):
+    """The list of the repositories cannot be read: to start all the same, and to note that all is
+    done, would be an empty registry for good."""
+    if not has_faults(binary()):
+        pytest.skip("the binary under test has no fault points")
+    source, _ = source
+    server = fresh_berth(data=source.data, start=False)
+    server.env["BERTH_FAULTS"] = "import.read=EIO@8"
+    server.spawn()
+    assert server.wait(30) == 1
+    assert "could not be read" in server.log()
+    assert not (source.data / "adopted.json").exists()
+    server.env.pop("BERTH_FAULTS")
+    server.start()
+    assert compare(source, server)["blobs"] >= 30
+
+
+def test_serve_is_stopped_while_it_adopts(source, fresh_berth):
+    """systemd may want that at any time: it is no failure, and the next start goes on."""
+    if not has_faults(binary()):
+        pytest.skip("the binary under test has no fault points")
+    source, _ = source
+    server = fresh_berth(data=source.data, start=False)
+    server.env["BERTH_FAULTS"] = "import.linked=sleep100+"
+    server.spawn()
+    wait_for(lambda: "taking it over" in server.log(), what="the beginning")
+    server.signal(signal.SIGTERM)
+    assert server.wait(60) == 0, server.log()
+    assert "the next start goes on" in server.log()
+    assert not (source.data / "adopted.json").exists()
+    server.env.pop("BERTH_FAULTS")
+    server.start()
+    assert compare(source, server)["blobs"] >= 30
+
+
 def test_almost_empty(tmp_path, fresh_berth):
     """A repository without content; --dry-run makes nothing; the directory itself is named."""
     v2 = tmp_path / "source/docker/registry/v2"
@@ -622,39 +657,37 @@ def test_almost_empty(tmp_path, fresh_berth):
     assert catalog(Registry(server.url)) == ["x"]
 
 
-def test_without_permission(source, tmp_path, request):
+def test_without_permission(source, request):
     """--dry-run needs no more than to read; and who may not read all of it is told so."""
     source, _ = source
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
-    os.chmod(tmp_path, 0o755)
-    closed = [p for p in tmp_path.parents if p.stat().st_mode & 0o005 != 0o005]
-    modes = [stat.S_IMODE(p.stat().st_mode) for p in closed]
-    for path in closed:  # the way there is pytest's own, and private
-        os.chmod(path, 0o755)
-    request.addfinalizer(lambda: [os.chmod(p, m) for p, m in zip(closed, modes)])
-
-    berth = shutil.copy(binary(), tmp_path / "berth")  # who knows who may enter the build directory
+    # The way to tmp_path is private, and that of other tests too, which may run beside this one.
+    place = Path(tempfile.mkdtemp(prefix="berth-import-"))
+    request.addfinalizer(lambda: shutil.rmtree(place))
+    os.chmod(place, 0o755)
+    registry = Path(shutil.copytree(source.data, place / "source"))
+    berth = shutil.copy(binary(), place / "berth")  # who knows who may enter the build directory
 
     def as_nobody(*args):
-        return subprocess.run([berth, "import", "registry2", source.data, *args], text=True,
+        return subprocess.run([berth, "import", "registry2", registry, *args], text=True,
                               capture_output=True, user=65534, group=65534, extra_groups=[],
                               cwd="/", check=False, timeout=120)
 
     run = as_nobody("--dry-run")
     assert run.returncode == 3 and "A dry run" in run.stdout, (run.stdout, run.stderr)
-    secret = source.v2 / "repositories/app/_manifests"
+    secret = registry / "docker/registry/v2/repositories/app/_manifests"
     os.chmod(secret, 0o700)
     run = as_nobody("--dry-run")
     assert run.returncode == 1 and "permission denied" in run.stderr
     os.chmod(secret, 0o755)
-    run = as_nobody("--data", str(tmp_path / "not/mine"))
-    assert run.returncode == 1 and f"{tmp_path}/not" in run.stderr
+    run = as_nobody("--data", str(place / "not/mine"))
+    assert run.returncode == 1 and f"{place}/not" in run.stderr
     # Files of another user cannot be linked; that is said. Nor does root write into his directory.
-    data = tmp_path / "his"
+    data = place / "his"
     data.mkdir()
     os.chown(data, 65534, 65534)
-    run = berth_import(source.data, data, check=False)
+    run = berth_import(registry, data, check=False)
     assert run.status == 1 and "belongs to user 65534" in run.err and not os.listdir(data)
     run = as_nobody("--data", str(data))
     assert run.returncode == 3, run.stderr

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -134,6 +135,78 @@ static void test_tag_moved(void **state)
     tree_rm(t, "repositories/app/_manifests/tags/y");
     assert_int_equal(tree_import(t).findings, 0);
     assert_string_equal(tag_of(t, "app", "y"), old.text);
+}
+
+/* A push of a tag to berth: of an image that the repository has. */
+static void push_tag(struct tree *t, const char *repo, const char *tag, const struct digest *d)
+{
+    struct arena *a = arena_new(4096);
+    struct meta_manifest m;
+    struct manifest parsed;
+    struct meta_manifest_put_result out;
+    const struct slice name = slice_cstr(tag);
+    const struct reference ref = {.is_digest = true, .digest = *d};
+    assert_int_equal(meta_manifest_get(t->meta, slice_cstr(repo), &ref, true, &m, NULL), 0);
+    assert_int_equal(manifest_parse(shared_view(m.bytes), SLICE_NONE, a, &parsed, NULL), 0);
+    const struct meta_manifest_put in = {.repo = slice_cstr(repo),
+                                         .digest = *d,
+                                         .body = shared_view(m.bytes),
+                                         .manifest = &parsed,
+                                         .tags = &name,
+                                         .n_tags = 1};
+    assert_int_equal(meta_manifest_put(t->meta, &in, a, &out, NULL), 0);
+    shared_unref(m.bytes);
+    arena_free(a);
+}
+
+/* The registry has set the tag so many seconds from now. */
+static void set_tag(struct tree *t, const char *repo, const char *tag, const struct digest *d,
+                    int seconds)
+{
+    char path[512];
+    struct timespec at[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
+    tree_tag(t, repo, tag, d);
+    (void)snprintf(path, sizeof path, "%s/repositories/%s/_manifests/tags/%s/current/link", t->v2,
+                   repo, tag);
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &at[1]), 0);
+    at[1].tv_sec += seconds;
+    assert_int_equal(utimensat(AT_FDCWD, path, at, 0), 0);
+}
+
+/* What was pushed to berth is not turned back by another import, unless the registry got its own
+ * push after that: both went on, and the last one counts. */
+static void test_tag_kept(void **state)
+{
+    struct tree *t = *state;
+    struct digest a = tree_image(t, "app", "a", 1);
+    struct digest b = tree_image(t, "app", "b", 2);
+    set_tag(t, "app", "x", &a, -60);
+    assert_int_equal(tree_import(t).findings, 0);
+    push_tag(t, "app", "x", &b);
+    struct import_result r = tree_import(t);
+    const struct tree_found *f = tree_finding(t, "tag-kept", "_manifests/tags/x/current/link");
+    assert_non_null(f);
+    assert_non_null(strstr(f->text, a.text));
+    assert_non_null(strstr(f->text, b.text));
+    assert_int_equal(r.findings, 1);
+    assert_int_equal(r.tags, 3);
+    assert_string_equal(tag_of(t, "app", "x"), b.text);
+    /* Pushed to the registry while the first import ran: the tag was set before that ended, and
+     * after what it had read. */
+    set_tag(t, "app", "y", &a, -60);
+    assert_int_equal(tree_import(t).findings, 1);
+    set_tag(t, "app", "y", &b, -30);
+    tree_import(t);
+    assert_non_null(tree_finding(t, "tag-moved", "_manifests/tags/y/current/link"));
+    assert_string_equal(tag_of(t, "app", "y"), b.text);
+    /* The registry has gone on since; a time that is still to come is no reason to win for ever. */
+    set_tag(t, "app", "x", &a, 3600);
+    tree_import(t);
+    assert_non_null(tree_finding(t, "tag-moved", "_manifests/tags/x/current/link"));
+    assert_string_equal(tag_of(t, "app", "x"), a.text);
+    set_tag(t, "app", "x", &b, 10);
+    tree_import(t);
+    assert_string_equal(tag_of(t, "app", "x"), b.text);
 }
 
 /* The type of a manifest is what its text says, else what its members are. */
@@ -426,6 +499,12 @@ static void test_mark(void **state)
     assert_int_equal(truncate(path, 10), 0);
     assert_int_equal(import_adopted(t->data, moved, &err), -1);
     assert_non_null(strstr(err.detail, "adopted.json: is damaged"));
+    /* Nor is it written over, which would forget that this one was taken over in place. */
+    error_clear(&err);
+    assert_int_equal(import_mark(t->data, moved, &r, &err), -1);
+    assert_non_null(strstr(err.detail, "adopted.json: is damaged"));
+    assert_int_equal(import_adopted(t->data, t->data, NULL), -1);
+    assert_int_equal(unlink(path), 0);
     assert_int_equal(import_mark(t->data, moved, &r, &err), 0);
     assert_int_equal(import_adopted(t->data, moved, NULL), 1);
     assert_int_equal(import_mark(t->data, "/nowhere", &r, &err), -1);
@@ -441,9 +520,10 @@ static void test_mark(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_images),       TEST(test_again),   TEST(test_tag_moved), TEST(test_media_types),
-        TEST(test_nested),       TEST(test_dry_run), TEST(test_sha512),    TEST(test_many),
-        TEST(test_inline_bytes), TEST(test_empty),   TEST(test_where),     TEST(test_mark),
+        TEST(test_images),   TEST(test_again),        TEST(test_tag_moved), TEST(test_media_types),
+        TEST(test_tag_kept), TEST(test_nested),       TEST(test_dry_run),   TEST(test_sha512),
+        TEST(test_many),     TEST(test_inline_bytes), TEST(test_empty),     TEST(test_where),
+        TEST(test_mark),
     };
     return cmocka_run_group_tests_name("import", tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 
 #include "base/util.h"
 #include "oci/media_type.h"
+#include "os/fault.h"
 
 #include "base/banned.h"
 
@@ -217,6 +218,14 @@ static void test_manifests(void **state)
     memset(p, ' ', n);
     struct digest huge = tree_manifest(t, "m", slice_make(p, n), "huge", NULL);
     free(p);
+    /* So many values that reading it would cost 200 MB: nobody looks closer. */
+    p = xcalloc(1, n);
+    size_t at = (size_t)snprintf(p, n, "{\"schemaVersion\":1,\"x\":[[]");
+    for (; at + 5 < n; at += 3)
+        memcpy(p + at, ",[]", 3);
+    memcpy(p + at, "]}", 2);
+    struct digest bomb = tree_manifest(t, "m", slice_make(p, at + 2), "bomb", NULL);
+    free(p);
     /* Other bytes than the digest says. */
     struct digest wrong =
         tree_manifest(t, "m", image_text(NULL, &config, 100, NULL, NULL, 0), "wrong", NULL);
@@ -235,10 +244,11 @@ static void test_manifests(void **state)
     }
     expect(t, "schema1", d[1].text + 7, "left out");
     expect(t, "bad-manifest", huge.text + 7, "4194305 bytes");
+    expect(t, "bad-manifest", bomb.text + 7, "JSON values");
     expect(t, "bad-digest", wrong.text + 7, "digest sha256:");
     expect(t, "broken-link", gone.text + 7, "tags gone, gone2");
     /* "a" and "b" were set by each: only the last one has them. */
-    assert_int_equal(r.findings, ARRAY_LEN(cases) + 3);
+    assert_int_equal(r.findings, ARRAY_LEN(cases) + 4);
     assert_int_equal(r.manifests, 1);
     assert_string_equal(tag_of(t, "m", "good"), good.text);
 }
@@ -318,6 +328,29 @@ static void test_sparse(void **state)
     r = tree_import(t);
     assert_int_equal(r.manifests, 3);
     expect(t, "missing-child", index.text + 7, list[0].text);
+}
+
+/* An index of an index of an index ...: what it costs to take it over grows with its length, and
+ * not with the square. The last of so many reads would fail. */
+static void test_chain(void **state)
+{
+    enum { LINKS = 300 };
+    struct tree *t = *state;
+    struct import_result r = {0};
+    struct error err = {0};
+    struct slice body = index_text(MT_OCI_INDEX, NULL, NULL, 0);
+    for (unsigned i = 1;; i++) {
+        uint64_t size = body.n;
+        struct digest d = tree_manifest(t, "m", body, i == LINKS ? "x" : NULL, NULL);
+        if (i == LINKS)
+            break;
+        body = index_text(MT_OCI_INDEX, &d, &size, 1);
+    }
+    assert_int_equal(fault_configure("import.read=EMFILE@60000"), 0);
+    if (tree_run(t, IMPORT_VERIFY_SIZE, true, 1, &r, &err) != 0)
+        fail_msg("%s", err.message);
+    assert_int_equal(r.manifests, LINKS);
+    assert_int_equal(r.findings, 0);
 }
 
 /* Bytes that are not what their digest says. What is small is always hashed; what is large when a
@@ -431,6 +464,65 @@ static void test_repair(void **state)
     assert_int_equal(store_verify(t->store, &d, LARGE, &ok, NULL), 0);
     assert_true(ok);
     free(bad);
+}
+
+/* --- tags are looked up while others still read links, which moves the table of digests (a matter
+ * for the thread sanitizer) --- */
+
+static void nap(struct tree *t)
+{
+    (void)t;
+    (void)usleep(50 * 1000);
+}
+
+static void test_tags_among_links(void **state)
+{
+    enum { REPOS = 4, LINKS = 400 };
+    struct tree *t = *state;
+    struct import_result r = {0};
+    struct error err = {0};
+    struct digest d;
+    char place[256];
+    char name[32];
+    for (unsigned i = 0; i < REPOS * LINKS; i++) {
+        (void)snprintf(name, sizeof name, "%u", i);
+        digest_of(HASH_SHA256, slice_cstr(name), &d);
+        (void)snprintf(name, sizeof name, "b%u", i % REPOS);
+        (void)snprintf(place, sizeof place, "_layers/sha256/%s", d.text + 7);
+        tree_link(t, name, place, d.text);
+    }
+    /* Two that lead nowhere, and one as registry 2.1 has them. */
+    tree_link(t, "a", "_manifests/tags/x/current", d.text);
+    tree_link(t, "a", "_manifests/tags/y/current", d.text);
+    struct digest old = tree_content(t, 100, 1);
+    tree_layer(t, "a", &old);
+    tree_link(t, "a", "_manifests/tags/z/current", old.text);
+    t->hook_at = "broken-link";
+    t->hook = nap;
+    assert_int_equal(tree_run(t, IMPORT_VERIFY_SIZE, false, REPOS + 1, &r, &err), 0);
+    assert_int_equal(r.findings, REPOS * LINKS + 2 + 1); /* the last: not a manifest */
+    assert_int_equal(r.blobs_inline, 1);
+}
+
+/* --- a registry that goes on meanwhile --- */
+
+static void push_more(struct tree *t)
+{
+    tree_image(t, "app", "x", 2);
+}
+
+/* The tag moves while links are read: what it led to is taken, or what it leads to, and whole. */
+static void test_moving_tag(void **state)
+{
+    struct tree *t = *state;
+    struct digest old = tree_image(t, "app", "x", 1);
+    tree_link(t, "app", "_layers/sha256/0000", "no digest");
+    t->hook_at = "bad-link";
+    t->hook = push_more;
+    struct import_result r = tree_import(t);
+    assert_string_equal(tag_of(t, "app", "x"), old.text);
+    assert_int_equal(r.findings, 1);
+    assert_string_not_equal((tree_import(t), tag_of(t, "app", "x")), old.text);
 }
 
 /* --- room for copies --- */
@@ -753,10 +845,16 @@ static void test_database(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_links),   TEST(test_names),      TEST(test_tags),         TEST(test_manifests),
-        TEST(test_missing), TEST(test_sparse),     TEST(test_unknown_size), TEST(test_repair),
-        TEST(test_room),    TEST(test_content),    TEST(test_conflict),     TEST(test_files),
-        TEST(test_cancel),  TEST(test_permission), TEST(test_changing),     TEST(test_database),
+        TEST(test_links),        TEST(test_names),
+        TEST(test_tags),         TEST(test_manifests),
+        TEST(test_missing),      TEST(test_sparse),
+        TEST(test_unknown_size), TEST(test_repair),
+        TEST(test_chain),        TEST(test_tags_among_links),
+        TEST(test_moving_tag),   TEST(test_room),
+        TEST(test_content),      TEST(test_conflict),
+        TEST(test_files),        TEST(test_cancel),
+        TEST(test_permission),   TEST(test_changing),
+        TEST(test_database),
     };
     return cmocka_run_group_tests_name("import_bad", tests, NULL, NULL);
 }

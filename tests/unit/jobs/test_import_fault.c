@@ -99,6 +99,54 @@ static void test_every_call_fails(void **state)
     free(wanted);
 }
 
+/* When the disk does not give a directory, what is in it is unknown: a caller that will not come
+ * back for it can tell. */
+static void test_unread(void **state)
+{
+    struct tree *t = *state;
+    unsigned missed = 0;
+    free(make_source(t));
+    for (unsigned n = 1; n <= 30; n++) {
+        char spec[64];
+        struct import_result r = {0};
+        struct error err = {0};
+        (void)snprintf(spec, sizeof spec, "import.read=EIO@%u", n);
+        faults(spec);
+        int result = tree_run(t, IMPORT_VERIFY_SIZE, true, 1, &r, &err);
+        faults("");
+        if (result != 0 || t->n_found == 0)
+            continue;
+        bool all = r.repositories == 2 && r.tags == 4;
+        missed += !all;
+        if (!all && r.unread == 0)
+            fail_msg("%s: %u findings, %u tags", spec, (unsigned)r.findings, (unsigned)r.tags);
+    }
+    assert_true(missed >= 5);
+    struct import_result r = tree_import(t);
+    assert_int_equal(r.unread, 0);
+    assert_int_equal(r.repositories, 2);
+}
+
+/* Data that may not be read is not the same as none. */
+static void test_detect(void **state)
+{
+    struct tree *t = *state;
+    struct import_result r = {0};
+    struct error err = {0};
+    assert_true(import_detect(t->source));
+    assert_false(import_detect(t->data));
+    assert_false(import_detect("/nowhere"));
+    static const char *const specs[] = {"import.read=EIO", "import.read=EIO@2",
+                                        "import.read=EIO@3"};
+    for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+        faults(specs[i]);
+        assert_true(import_detect(t->source));
+        faults(specs[i]);
+        assert_int_equal(tree_run(t, IMPORT_VERIFY_SIZE, true, 1, &r, &err), -1);
+        assert_true(err.detail[0] != '\0');
+    }
+}
+
 /* kill -9 at the n-th passage of anything, with links and with copies. */
 static void test_kill(void **state)
 {
@@ -231,8 +279,8 @@ static void test_mark_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_every_call_fails), TEST(test_kill),       TEST(test_pending),
-        TEST(test_unreadable),       TEST(test_mark_fails),
+        TEST(test_every_call_fails), TEST(test_unread),     TEST(test_detect),     TEST(test_kill),
+        TEST(test_pending),          TEST(test_unreadable), TEST(test_mark_fails),
     };
     return cmocka_run_group_tests_name("import_fault", tests, NULL, NULL);
 }

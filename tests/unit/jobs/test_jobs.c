@@ -595,6 +595,20 @@ static void test_clock_jump(void **state)
     /* Back again, and small steps (NTP, a leap second) are fine. */
     os_wall_shift(5000);
     assert_int_equal(purge(j), 1);
+    /* Where it stays (after a machine has slept) it is believed, when whatever is idle has been so
+     * for the time that it may. */
+    upload_release(hold_staged(f, id, "abc"));
+    jobs_set_purge(j, &(struct jobs_purge){.enabled = true, .age_ms = 60, .interval_ms = 1000});
+    os_wall_shift(3LL * HOUR_MS);
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned removed = 4711;
+        assert_int_equal(jobs_purge(j, &removed, &err), -1);
+        assert_true(is_open(f, id));
+    }
+    (void)usleep(100 * 1000);
+    assert_int_equal(purge(j), 1);
+    assert_false(is_open(f, id));
+    assert_int_equal(purge(j), 0);
     jobs_free(j);
     /* A restart takes the clock as it is. */
     upload_release(hold_staged(f, id, "abc"));

@@ -456,6 +456,28 @@ static void test_order(void **state)
     assert_true(pending_gets(f, "endpoint=\"x\"", 0));
 }
 
+/* However fast they go, at most 50 would come again after a crash. */
+static void test_saved_often(void **state)
+{
+    enum { ROWS = 40, TIMES = 10, AGAIN = 50 };
+    struct fixture *f = *state;
+    struct notify_endpoint e = endpoint(f, "x");
+    struct meta_event_row rows[ROWS] = {0};
+    struct error err = {0};
+    int64_t position = 0;
+    for (unsigned i = 0; i < ROWS; i++)
+        rows[i].event = (struct meta_event){.action = SLICE_LIT("push"), .repo = REPO};
+    start(f, &e, 1);
+    for (unsigned i = 1; i <= TIMES; i++) {
+        assert_int_equal(meta_events_add(f->meta, rows, ROWS, &err), 0);
+        notify_wake(f->notify);
+        assert_true(stub_wait(f->stub, i * ROWS, LONG_MS));
+        assert_int_equal(meta_cursor_get(f->meta, SLICE_LIT("x"), &position, &err), 0);
+        if (position + AGAIN < i * ROWS)
+            fail_msg("told of %u, noted %d", i * ROWS, (int)position);
+    }
+}
+
 /* Some refusals, some broken connections: the same event again, until it is taken; a redirect is
  * taken for that, as in registry. */
 static void test_retry(void **state)
@@ -811,6 +833,7 @@ static void test_cursors(void **state)
     stop(f);
     assert_int_equal(backlog(f, "a"), UINT64_MAX);
     assert_int_equal(backlog(f, "unnamed"), UINT64_MAX);
+    assert_int_equal(logged(f, "an endpoint is gone"), 5);
     assert_int_equal(backlog(f, "new"), 0);
     assert_int_equal(backlog(f, "b"), 1);
     /* No endpoint at all: no cursor, and no events. */
@@ -820,6 +843,8 @@ static void test_cursors(void **state)
     notify_wake(f->notify);
     push(f, 2);
     stop(f);
+    /* Said of b, for which something waited, and not of the new one. */
+    assert_int_equal(logged(f, "an endpoint is gone"), 6);
     struct arena *a = arena_new(4096);
     assert_int_equal(meta_events_after(f->meta, 0, 10, a, &page, &err), 0);
     assert_int_equal(page.n, 0);
@@ -902,12 +927,25 @@ static void test_database_unreadable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_envelope_v2), TEST(test_envelope_v3),     TEST(test_envelope_of_hostile_platform),
-        TEST(test_order),       TEST(test_retry),           TEST(test_backoff),
-        TEST(test_defaults),    TEST(test_restart),         TEST(test_endless_failure),
-        TEST(test_filters),     TEST(test_pulls),           TEST(test_pulls_unwanted),
-        TEST(test_pulls_wait),  TEST(test_replay_and_drop), TEST(test_moved_before_save),
-        TEST(test_cursors),     TEST(test_database_fails),  TEST(test_database_unreadable),
+        TEST(test_envelope_v2),
+        TEST(test_envelope_v3),
+        TEST(test_envelope_of_hostile_platform),
+        TEST(test_order),
+        TEST(test_saved_often),
+        TEST(test_retry),
+        TEST(test_backoff),
+        TEST(test_defaults),
+        TEST(test_restart),
+        TEST(test_endless_failure),
+        TEST(test_filters),
+        TEST(test_pulls),
+        TEST(test_pulls_unwanted),
+        TEST(test_pulls_wait),
+        TEST(test_replay_and_drop),
+        TEST(test_moved_before_save),
+        TEST(test_cursors),
+        TEST(test_database_fails),
+        TEST(test_database_unreadable),
     };
     client_global_init();
     return cmocka_run_group_tests_name("notify", tests, NULL, NULL);

@@ -93,6 +93,17 @@ static void test_lease_stays(void **state)
     os_wall_shift(0);
 }
 
+/* When it was tagged; the same with and without the bytes. */
+static int64_t tagged(struct meta *m, struct reference ref)
+{
+    struct meta_manifest with, without;
+    OK(meta_manifest_get(m, REPO, &ref, true, &with, &err));
+    OK(meta_manifest_get(m, REPO, &ref, false, &without, &err));
+    shared_unref(with.bytes);
+    assert_int_equal(with.tagged_ms, without.tagged_ms);
+    return with.tagged_ms;
+}
+
 static void test_repository(void **state)
 {
     struct meta *m = meta_of(state);
@@ -107,6 +118,8 @@ static void test_repository(void **state)
     struct meta_manifest_put puts[2] = {put_of(a, S("not/this"), &image, "one"),
                                         put_of(a, REPO, &index, "two")};
     puts[0].condition = &never->condition;
+    const int64_t then = 12345;
+    puts[0].tag_times = &then;
     struct meta_import_repo in = {.repo = REPO, .manifests = puts, .n_manifests = 2};
     uint64_t before = meta_epoch(m, REPO);
     /* Without the link: nothing at all, not even the repository. */
@@ -119,6 +132,9 @@ static void test_repository(void **state)
     assert_is(m, REPO, ref_tag("one"), &image);
     assert_is(m, REPO, ref_tag("two"), &index);
     assert_unknown(m, S("elsewhere"), ref_tag("one"));
+    assert_int_equal(tagged(m, ref_tag("one")), then);
+    assert_in_range(os_wall_ms() - tagged(m, ref_tag("two")), 0, 60000);
+    assert_int_equal(tagged(m, (struct reference){.is_digest = true, .digest = image.digest}), 0);
     assert_int_equal(never->calls, 0);
     assert_stats(m, 2, 2, 2, 1, 0);
     OK(meta_import_repo(m, &in, a, &err));

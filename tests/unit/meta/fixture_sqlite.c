@@ -82,3 +82,47 @@ int64_t sqlite_fixture_number(void **state, const char *sql)
     (void)sqlite3_close(h);
     return n;
 }
+
+/* --- syncs: SQLite's own way to the files, with a counter in between --- */
+
+static struct {
+    sqlite3_vfs vfs, *real;
+    sqlite3_io_methods methods;
+    const sqlite3_io_methods *real_methods;
+    int syncs;
+} watch;
+
+static int watched_sync(sqlite3_file *file, int flags)
+{
+    watch.syncs++;
+    return watch.real_methods->xSync(file, flags);
+}
+
+static int watched_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
+{
+    (void)vfs;
+    int rc = watch.real->xOpen(watch.real, name, file, flags, out);
+    if (rc == SQLITE_OK && flags & SQLITE_OPEN_WAL) {
+        watch.real_methods = file->pMethods;
+        watch.methods = *file->pMethods;
+        watch.methods.xSync = watched_sync;
+        file->pMethods = &watch.methods;
+    }
+    return rc;
+}
+
+void sqlite_fixture_watch_syncs(void)
+{
+    watch.syncs = 0;
+    watch.real = sqlite3_vfs_find(NULL);
+    watch.vfs = *watch.real;
+    watch.vfs.zName = "watch";
+    watch.vfs.xOpen = watched_open;
+    assert_int_equal(sqlite3_vfs_register(&watch.vfs, 1), SQLITE_OK);
+}
+
+int sqlite_fixture_syncs(void)
+{
+    assert_int_equal(sqlite3_vfs_unregister(&watch.vfs), SQLITE_OK);
+    return watch.syncs;
+}

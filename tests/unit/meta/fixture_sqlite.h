@@ -14,4 +14,8 @@ void sqlite_fixture_exec(void **state, const char *sql);
 /* The first column of the first row. */
 int64_t sqlite_fixture_number(void **state, const char *sql);
 
+/* Counts the syncs of logs by connections that are opened from here on, until syncs() ends it. */
+void sqlite_fixture_watch_syncs(void);
+int sqlite_fixture_syncs(void);
+
 #endif

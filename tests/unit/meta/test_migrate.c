@@ -131,6 +131,26 @@ static void test_generation(void **state)
     assert_int_equal(sqlite_fixture_number(state, sql), 2);
 }
 
+/* What a process had written and not synced when it was killed is read from now on, so opening
+ * makes it durable: nobody may be told of it before. */
+static void test_log_is_durable(void **state)
+{
+    struct meta_fixture *f = *state;
+    struct sqdb *other = NULL;
+    int64_t n;
+    image_push(f->m, f->a, S("a/b"), 1, "v1");
+    /* While there is another connection the log stays. */
+    OK(sqdb_open(sqlite_fixture_path(state), SQDB_READER, &other, &err));
+    assert_int_equal(sqdb_number(other, "SELECT count(*) FROM tags", &n, NULL), 1);
+    meta_close(f->m);
+    sqlite_fixture_watch_syncs();
+    f->m = f->open(f);
+    int syncs = sqlite_fixture_syncs();
+    sqdb_close(other);
+    assert_non_null(f->m);
+    assert_in_range(syncs, 1, 2);
+}
+
 /* A database of the first version gets what the second has, and keeps what it had; a tool, which
  * may not do that, says who can. */
 static void test_first_version(void **state)
@@ -213,7 +233,7 @@ int main(void)
         TEST(test_newer),          TEST(test_foreign),
         TEST(test_at_once),        TEST(test_generation),
         TEST(test_first_version),  TEST(test_first_version_with_content),
-        TEST(test_released_steps),
+        TEST(test_released_steps), TEST(test_log_is_durable),
     };
     return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);
 }

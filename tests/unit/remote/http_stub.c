@@ -127,6 +127,11 @@ static bool answer(struct stub *s, int fd, int status, bool is_head)
             good = send_text(fd, zeroes, sizeof zeroes);
         return false;
     }
+    if (status == STUB_STALLED || status == STUB_CUT || status == STUB_NO_HEAD) {
+        int n = snprintf(text, sizeof text, "HTTP/1.1 201 X\r\nContent-Length: 60\r\n%s",
+                         status == STUB_NO_HEAD ? "" : "\r\nbegun");
+        return send_text(fd, text, (size_t)n) && status != STUB_CUT;
+    }
     int n = snprintf(text, sizeof text,
                      "HTTP/1.1 %d X\r\nContent-Length: 6\r\nLocation: /elsewhere\r\n\r\n%s", status,
                      is_head ? "" : "answer");

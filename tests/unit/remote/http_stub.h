@@ -10,9 +10,12 @@ struct stub;
 
 /* What it answers with besides a status. */
 enum {
-    STUB_HANG = -1,   /* nothing, until it is told otherwise or stopped */
-    STUB_CLOSE = -2,  /* the connection ends without an answer */
-    STUB_ENDLESS = -3 /* 200 and a body without end */
+    STUB_HANG = -1,    /* nothing, until it is told otherwise or stopped */
+    STUB_CLOSE = -2,   /* the connection ends without an answer */
+    STUB_ENDLESS = -3, /* 200 and a body without end */
+    STUB_STALLED = -4, /* 201, and a body that stops before its end; the connection stays */
+    STUB_CUT = -5,     /* the same, and then the connection ends */
+    STUB_NO_HEAD = -6  /* 201, and a head that stops before its end; the connection stays */
 };
 
 struct stub *stub_new(void);

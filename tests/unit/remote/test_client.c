@@ -210,6 +210,27 @@ static void test_timeout(void **state)
     assert_in_range(os_mono_ms() - start, 280, 10000);
 }
 
+/* The status is the answer: what becomes of a body that nobody wants does not undo it. Without the
+ * whole head there is none. */
+static void test_unfinished(void **state)
+{
+    struct fixture *f = *state;
+    struct buf b;
+    struct client_request r = request("POST", stub_url(f->stub, "", "/"));
+    r.timeout_ms = 150;
+    stub_answer(f->stub, STUB_STALLED, 0);
+    assert_status(f, &r, 201);
+    stub_answer(f->stub, STUB_CUT, 0);
+    assert_status(f, &r, 201);
+    buf_init(&b, 100);
+    r.response = &b;
+    assert_fails(f, &r, "");
+    r.response = NULL;
+    buf_release(&b);
+    stub_answer(f->stub, STUB_NO_HEAD, 0);
+    assert_fails(f, &r, "Timeout was reached");
+}
+
 struct cancel {
     atomic_bool flag;
     struct stub *stub;
@@ -260,6 +281,25 @@ static void test_urls(void **state)
             fail_msg("%s", bad[i]);
 }
 
+/* What is for this machine does not go to a proxy, as with Go's client. */
+static void test_proxies(void **state)
+{
+    struct fixture *f = *state;
+    struct client_request r = request("GET", stub_url(f->stub, "u:p@", "/"));
+    static const char *const lists[] = {"", "a.example", "*"};
+    (void)unsetenv("NO_PROXY");
+    assert_int_equal(setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
+    for (unsigned i = 0; i < ARRAY_LEN(lists); i++) {
+        assert_int_equal(setenv("no_proxy", lists[i], 1), 0);
+        assert_status(f, &r, 200);
+    }
+    r.url = "http://other.invalid/";
+    assert_int_equal(setenv("no_proxy", "a.example", 1), 0);
+    assert_fails(f, &r, "Connection refused");
+    (void)unsetenv("no_proxy");
+    (void)unsetenv("http_proxy");
+}
+
 /* Authorities of the environment, as Go's client: what is not there is an error of that exchange.
  */
 static void test_authorities(void **state)
@@ -280,9 +320,9 @@ static void test_authorities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_methods), TEST(test_large_body),  TEST(test_headers), TEST(test_statuses),
-        TEST(test_bounded), TEST(test_failures),    TEST(test_timeout), TEST(test_cancel),
-        TEST(test_urls),    TEST(test_authorities),
+        TEST(test_methods), TEST(test_large_body),  TEST(test_headers),    TEST(test_statuses),
+        TEST(test_bounded), TEST(test_failures),    TEST(test_timeout),    TEST(test_cancel),
+        TEST(test_urls),    TEST(test_authorities), TEST(test_unfinished), TEST(test_proxies),
     };
     client_global_init();
     client_free(NULL);

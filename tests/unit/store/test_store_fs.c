@@ -539,6 +539,24 @@ static void test_metrics(void **state)
     metrics_free(m);
 }
 
+/* Who is about to end does not wait until 100 GB are hashed; and takes nothing for damaged. */
+static void test_stopping(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    struct digest d;
+    bool ok = true;
+    static char bytes[1024 * 1024];
+    digest_of(HASH_SHA256, slice_make(bytes, sizeof bytes), &d);
+    blob_put(f->s, ID_A, &d, bytes, sizeof bytes);
+    assert_int_equal(store_verify(f->s, &d, sizeof bytes, &ok, NULL), 0);
+    assert_true(ok);
+    store_stop(f->s);
+    assert_int_equal(store_verify(f->s, &d, sizeof bytes, &ok, &err), -1);
+    assert_int_equal(err.code, ERR_UNAVAILABLE);
+    assert_true(ok);
+}
+
 #define HERE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -559,8 +577,9 @@ int main(void)
         HERE(test_strays),
         HERE(test_partial_write),
         HERE(test_metrics),
+        HERE(test_stopping),
     };
-    size_t n = 15;
+    size_t n = 16;
     store_conformance_add(tests, &n, conformance_setup, conformance_teardown);
     return _cmocka_run_group_tests("store_fs", tests, n, NULL, NULL);
 }
