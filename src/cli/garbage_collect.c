@@ -22,4 +22,8 @@ static int run(int argc, char **argv)
 }
 
 const struct command command_garbage_collect = {"garbage-collect", "[CONFIG]",
-                                                "say why there is nothing to run", NULL, run};
+                                                "say why there is nothing to run",
+                                                "Registry's command of this name, for the cron "
+                                                "jobs that still call it: nothing is collected, "
+                                                "and the status is 1.",
+                                                run};

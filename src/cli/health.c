@@ -56,10 +56,8 @@ static int parse_address(struct slice s, const char *default_port, struct target
     }
     if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
         host = slice_first(slice_from(host, 1), host.n - 2);
-    if (slice_is(host, "") || slice_is(host, "0.0.0.0"))
+    if (slice_is(host, "") || slice_is(host, "0.0.0.0") || slice_is(host, "::"))
         host = SLICE_LIT("127.0.0.1");
-    else if (slice_is(host, "::"))
-        host = SLICE_LIT("::1");
     if (port.n == 0 || copy(t->host, sizeof t->host, host))
         return -1;
     return copy(t->port, sizeof t->port, port);

@@ -200,7 +200,9 @@ static void on_progress(void *arg, const struct import_progress *p)
 static int import_into(const struct order *o, const char *directory, struct import_config *c,
                        struct import_result *result, struct error *err)
 {
-    if (!o->dry_run && open_stores(directory, c, err) != 0)
+    /* A note that cannot be read is said before the work, not after it. */
+    if (!o->dry_run &&
+        (import_adopted(directory, o->source, err) < 0 || open_stores(directory, c, err) != 0))
         return -1;
     int r = import_run(c, result, err);
     if (r == 0 && !o->dry_run)
@@ -279,9 +281,8 @@ const struct command command_import = {
     "only read. Blobs become hard links where that is possible, else copies; repositories, links,\n"
     "manifests and tags go into the database. It can be interrupted and repeated at any time: "
     "what\n"
-    "is there already stays, and a tag that differs follows DIR. Status 3: finished, but "
-    "something\n"
-    "could not be used; each such thing is printed.\n"
+    "is there already stays; a tag that differs goes to whoever set it last. Status 3: finished,\n"
+    "but something could not be used; each such thing is printed.\n"
     "\n"
     "  --verify size|full  size (the default) compares sizes and hashes what is small; full "
     "hashes\n"

@@ -109,7 +109,11 @@ static int serve(const struct config_source *source)
     }
     logs_init(&logs, config_settings(c));
     say_notes(logs.app, c);
-    int status = app_new(source, c, &logs, &app, &err) ? command_failed(&err) : 0;
+    int made = app_new(source, c, &logs, &app, &err);
+    int status = made < 0 ? command_failed(&err) : 0;
+    if (made > 0)
+        LOG(logs.app, LOG_LEVEL_INFO,
+            "stopped before everything was taken over; the next start goes on from here");
     if (app) {
         app_warn_open(app, config_settings(c));
         banner(app);
@@ -154,5 +158,6 @@ const struct command command_serve = {
     "for http.addr, and so on) wins over it, and flags win over both; --strict refuses what it "
     "does "
     "not know. SIGHUP reads\n"
-    "everything again. SIGTERM finishes what runs and stops; a second one stops at once.",
+    "the file and what it names again. SIGTERM finishes what runs and stops; a second one stops at "
+    "once.",
     run};

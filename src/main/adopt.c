@@ -96,7 +96,18 @@ int app_adopt(struct app *app, struct error *err)
         .arg = &a,
         .cancel = &a.cancel,
     };
-    if (import_run(&c, &r, err) || import_mark(app->directory, app->directory, &r, err))
+    if (import_run(&c, &r, err)) {
+        app->stopping = atomic_load(&a.cancel);
+        return -1;
+    }
+    /* A mark now would leave out for good, and almost silently, what may be whole repositories. */
+    if (r.unread)
+        return error_detail(err, ERR_UNAVAILABLE,
+                            "%s: %llu directories or links of registry's data could not be read "
+                            "(the log names them): start again when that is repaired; or, to go on "
+                            "without them, run `berth import registry2 DIR --data DIR` once",
+                            app->directory, (unsigned long long)r.unread);
+    if (import_mark(app->directory, app->directory, &r, err))
         return -1;
     LOG(app->log, LOG_LEVEL_INFO, "the data of registry is taken over",
         F_INT("repositories", r.repositories), F_INT("manifests", r.manifests),

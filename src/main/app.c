@@ -194,7 +194,7 @@ static int make_tls(struct app *app, struct error *err)
 {
     struct tls_context *c = NULL;
     if (build_tls(app->s, &c, err))
-        return -1;
+        return build_blame("http.tls", err);
     if (!c)
         return 0;
     if (tls_context_warning(c))
@@ -376,8 +376,9 @@ int app_new(const struct config_source *source, struct config *config, struct lo
     reload_init(app);
     share_descriptors(app);
     if (make_all(app, err)) {
+        bool stopped = app->stopping;
         app_free(app);
-        return -1;
+        return stopped ? 1 : -1;
     }
     *out = app;
     return 0;

@@ -11,7 +11,8 @@ struct app;
 
 /* Opens everything and starts to listen; nothing is served before app_run. `source` (borrowed for
  * the life of the app) is read again by a reload; `config` is what it gave and becomes the app's,
- * also on failure. `logs` are borrowed. */
+ * also on failure. `logs` are borrowed. 1: SIGTERM or SIGINT came while the data of a registry was
+ * taken over; there is no app, and nothing is wrong. */
 int app_new(const struct config_source *source, struct config *config, struct logs *logs,
             struct app **out, struct error *err);
 /* Serves on the calling thread until SIGTERM or SIGINT, then drains; a second signal ends the

@@ -78,7 +78,7 @@ struct app {
 /* listen.c: all listeners, those of systemd instead of the configured ones when it passed any. */
 int app_listen(struct app *app, struct error *err);
 /* adopt.c: a directory of registry:2 in the data directory becomes ours, before anything listens.
- */
+ * -1 with app->stopping: it was told to stop. */
 int app_adopt(struct app *app, struct error *err);
 /* reload.c */
 void reload_init(struct app *app);

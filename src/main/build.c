@@ -28,6 +28,12 @@ static const char *const (*pairs(struct arena *a, const struct text_pairs *p))[2
     return (const char *const(*)[2])out;
 }
 
+int build_blame(const char *section, struct error *err)
+{
+    struct error why = *err;
+    return error_detail(err, why.code, "%s: %s", section, why.detail[0] ? why.detail : why.message);
+}
+
 /* ---- TLS ---- */
 
 int build_tls(const struct settings *s, struct tls_context **out, struct error *err)
@@ -90,7 +96,7 @@ int build_authn(const struct settings *s, bool starting, struct metrics *metrics
         .metrics = metrics,
     };
     if (authn_new(&c, out, &password, err))
-        return -1;
+        return build_blame(a->kind == AUTH_HTPASSWD ? "auth.htpasswd" : "auth.token", err);
     if (password) {
         /* The one secret that is ever logged: there is no other way to learn it, and registry's
          * users look for it here. */
@@ -152,7 +158,7 @@ static int build_validator(const struct config *config, struct validator **out, 
     };
     int failed = validator_new(&c, out, err);
     arena_free(a);
-    return failed;
+    return failed ? build_blame("validation", err) : 0;
 }
 
 /* 0 takes the default, as in registry; an answer has to fit its buffer. */

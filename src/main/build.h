@@ -15,6 +15,9 @@
 #include "registry/registry.h"
 #include "tls/tls.h"
 
+/* Puts the section that an error is about in front of it; returns -1. */
+int build_blame(const char *section, struct error *err);
+
 /* *out is NULL without a certificate. */
 int build_tls(const struct settings *s, struct tls_context **out, struct error *err);
 /* *out is NULL when nobody has to log in. At the start a missing htpasswd file is made, with a

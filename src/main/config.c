@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "main/config.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -182,6 +183,16 @@ static void drop_version(struct config *c)
     node_remove(c->root, "version");
 }
 
+/* No kind of login and no driver looks like this; credentials in a variable of the name
+ * REGISTRY_AUTH do, and messages show the word. */
+static struct slice bare_word(struct slice text)
+{
+    bool word = text.n <= 20;
+    for (size_t i = 0; word && i < text.n; i++)
+        word = isalnum((unsigned char)text.p[i]) || strchr("-_.", text.p[i]);
+    return word ? text : SLICE_LIT("******");
+}
+
 void config_unbare(struct config *c)
 {
     static const char *const sections[] = {"storage", "auth"};
@@ -192,7 +203,7 @@ void config_unbare(struct config *c)
         struct node *map = node_new(c->arena, NODE_MAP, n->origin);
         struct node *kind = node_new(c->arena, NODE_MAP, n->origin);
         if (n->text.n)
-            node_put(c->arena, map, n->text, kind)->origin = n->origin;
+            node_put(c->arena, map, bare_word(n->text), kind)->origin = n->origin;
         struct member *m = node_member(c->root, slice_cstr(sections[i]));
         m->node = map;
     }

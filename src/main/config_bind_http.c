@@ -5,10 +5,13 @@
 #include <stdio.h>
 
 #include "base/util.h"
+#include "http/server.h"
 #include "main/config_int.h"
 #include "tls/tls.h"
 
 #include "base/banned.h"
+
+enum { HEADERS_MAX = 32 * 1024, LOG_FIELDS_MAX = 32 /* as in logs.c */ };
 
 static void warn(struct config *c, const char *key, const char *text)
 {
@@ -45,6 +48,8 @@ static void bind_log_fields(struct config *c)
             value->kind == NODE_SCALAR ? (char *)(uintptr_t)value->text.p : bind_copy(c, "");
         out->v[out->n++] = (struct text_pair){n->v[i].key, text};
     }
+    if (out->n > LOG_FIELDS_MAX)
+        warn(c, "log.fields", "more than 32: those after them are ignored");
 }
 
 void bind_log(struct config *c)
@@ -177,6 +182,22 @@ void bind_check_headers(struct config *c, const struct text_pairs *headers, cons
             note_add(c, CONFIG_ERROR, &origin, key,
                      "the value of %.60s has line ends or other control characters in it", name);
     }
+}
+
+/* What would have no effect, or too much. */
+static void check_own_headers(struct config *c)
+{
+    const struct text_pairs *h = &c->settings.http_headers;
+    struct origin o = bind_origin(c, "http.headers");
+    size_t bytes = 0;
+    for (unsigned i = 0; i < h->n; i++)
+        bytes += strlen(h->v[i].name) + strlen(h->v[i].value) + 4;
+    if (bytes > HEADERS_MAX)
+        fail(c, "http.headers", "more than 32 KiB: clients do not take an answer with that");
+    for (unsigned i = 0; i < h->n; i++)
+        if (http_header_reserved(slice_cstr(h->v[i].name)))
+            note_add(c, CONFIG_WARNING, &o, "http.headers",
+                     "ignored: %.60s of an answer is the server's own to write", h->v[i].name);
 }
 
 /* ---- TLS ---- */
@@ -318,6 +339,7 @@ void bind_http(struct config *c)
     if (bind_value(c, "http.relativeurls", NULL, "http.relativeurls", &relative))
         s->relative_urls = relative.yes ? URLS_RELATIVE : URLS_ABSOLUTE;
     bind_check_headers(c, &s->http_headers, "http.headers", bind_origin(c, "http.headers"));
+    check_own_headers(c);
     bind_tls(c);
     bind_listeners(c);
     bind_proxies(c);

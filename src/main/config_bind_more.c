@@ -9,7 +9,7 @@
 
 #include "base/banned.h"
 
-enum { PAGE_MAX = 20000 };
+enum { PAGE_MAX = 20000, CHECK_INTERVAL_MIN = 100 };
 
 /* ---- notifications ---- */
 
@@ -142,6 +142,11 @@ static void bind_check(struct config *c, const char *row, const struct node *n,
     (void)snprintf(name, sizeof name, "%s.interval", row);
     (void)bind_value(c, name, n, "interval", &v);
     k->interval_ms = v.number ? (uint64_t)v.number : 10000;
+    if (k->interval_ms < CHECK_INTERVAL_MIN) {
+        /* `interval: 10` is 10 ns: the storage would be written to and synced without a pause. */
+        note_add(c, CONFIG_WARNING, o, name, "taken as %dms, the shortest", CHECK_INTERVAL_MIN);
+        k->interval_ms = CHECK_INTERVAL_MIN;
+    }
     (void)snprintf(name, sizeof name, "%s.threshold", row);
     (void)bind_value(c, name, n, "threshold", &v);
     k->threshold = v.number > 0 ? (unsigned)v.number : 1;

@@ -76,17 +76,21 @@ static void check_purging(struct config *c)
 }
 
 /* Who brings a file of registry's gets registry's default: no file without the key switches deletes
- * on. A switch without a value is off in registry, and here too. */
+ * on. A switch without a value is off in registry, and so is one in quotes, which is text and no
+ * truth; here too. */
 static void check_delete(struct config *c)
 {
     static const char key[] = "storage.delete.enabled";
     const struct node *n = node_find(c->root, key);
     if (!n)
         c->settings.delete_enabled = !c->file;
-    if (!n || n->kind != NODE_NULL)
+    bool text = n && n->kind == NODE_SCALAR && n->quoted && c->settings.delete_enabled;
+    if (!n || !(text || n->kind == NODE_NULL))
         return;
     struct origin o = bind_origin(c, key);
-    note_add(c, CONFIG_WARNING, &o, key, "has no value; taken as false, as in registry");
+    note_add(c, CONFIG_WARNING, &o, key,
+             text ? "in quotes this is text; taken as false, as in registry: write it without them"
+                  : "has no value; taken as false, as in registry");
     c->settings.delete_enabled = false;
 }
 

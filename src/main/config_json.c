@@ -32,6 +32,12 @@ static void emit_section(struct json_writer *w, const struct schema *row)
             emit(w, &rows[i]);
         }
     jw_object_end(w);
+    if (row->flags & F_BARE) {
+        jw_key(w, "pattern"); /* of a word alone, as in `storage: inmemory` */
+        jw_cstr(w, slice_is(slice_cstr(row->name), "auth")
+                       ? "^([Nn][Oo][Nn][Ee]|htpasswd|token|silly)?$"
+                       : "^(filesystem|inmemory)?$");
+    }
     jw_key(w, "additionalProperties");
     jw_bool(w, false);
 }
@@ -90,6 +96,10 @@ static void emit_kind(struct json_writer *w, const struct schema *row)
     case K_TEXTS:
         types(w, "array");
         emit_element(w, row, "items");
+        if (row->status == S_HONOURED) { /* an element that is empty is a mistake */
+            jw_key(w, "not");
+            jw_raw(w, SLICE_LIT("{\"contains\":{\"type\":\"null\"}}"));
+        }
         break;
     case K_ANY:
         break;
@@ -110,6 +120,10 @@ static void emit_kind(struct json_writer *w, const struct schema *row)
         break;
     case K_DURATION:
         types(w, row->flags & F_UNIT ? "string" : "integer|string");
+        if (row->status == S_HONOURED) {
+            jw_key(w, "minimum"); /* a bare integer is nanoseconds, rounded up */
+            jw_int(w, row->min ? (row->min - 1) * 1000000 + 1 : 0);
+        }
         jw_key(w, "pattern");
         jw_cstr(w, "^(0|(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|\302\265s|\316\274s|ms|s|m|h))+)$");
         break;

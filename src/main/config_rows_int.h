@@ -31,8 +31,9 @@ E(CHOICE, "loglevel", NULL, "error|warn|info|debug", 1,
 
 S(STRUCT, "http", "The server.")
 O(STRING, "http.addr", "127.0.0.1:5000", NULL, 0,
-  "Where the registry listens: host:port, [v6]:port, :port for all addresses, or unix:/path. "
-  "Port 0 picks a free one.", .at = AT(http_addr))
+  "Where the registry listens: host:port, [v6]:port, :port for all addresses (as in registry, "
+  "0.0.0.0:port and [::]:port are the same), or unix:/path. Port 0 picks a free one.",
+  .at = AT(http_addr))
 E(CHOICE, "http.net", "tcp", "tcp|unix", 0,
   "unix: http.addr is the path of a Unix socket. The same as http.addr: unix:/path.",
   .flags = F_HIDDEN)

@@ -13,16 +13,24 @@
 
 #include "base/banned.h"
 
+static const char *if_read_only(int sys)
+{
+    return sys == EROFS ? ": the file system is read-only here (a systemd unit needs "
+                          "ReadWritePaths= with it)"
+                        : "";
+}
+
 static int usable(const char *path, struct error *err)
 {
     if (os_mkdir_all(path, 0700, "store.setup", err))
-        return -1;
+        return err->sys == EROFS
+                   ? error_detail(err, ERR_UNKNOWN, "the data directory %s cannot be made%s", path,
+                                  if_read_only(EROFS))
+                   : -1;
     if (access(path, R_OK | W_OK | X_OK) != 0)
         return error_detail(err, ERR_UNKNOWN,
                             "the data directory %s may not be written by this user%s", path,
-                            errno == EROFS ? ": the file system is read-only here (a systemd "
-                                             "unit needs ReadWritePaths= with it)"
-                                           : "");
+                            if_read_only(errno));
     return 0;
 }
 

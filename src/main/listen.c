@@ -23,6 +23,18 @@ static char *with_scheme(const char *bound, bool tls)
                : text;
 }
 
+/* What registry (Go) takes for every address of the machine, IPv4 and IPv6: :PORT is both here. */
+static const char *everywhere(const char *address)
+{
+    static const char *const all[] = {"0.0.0.0", "[::]"};
+    for (size_t i = 0; address && i < ARRAY_LEN(all); i++) {
+        size_t n = strlen(all[i]);
+        if (strncmp(address, all[i], n) == 0 && address[n] == ':')
+            return address + n;
+    }
+    return address;
+}
+
 static int open_one(struct app *app, const struct http_listener *l, struct error *err)
 {
     CLEANUP_FREE char *bound = NULL;
@@ -37,12 +49,12 @@ static int open_one(struct app *app, const struct http_listener *l, struct error
 static int open_configured(struct app *app, struct error *err)
 {
     const struct settings *s = app->s;
-    struct http_listener first = {.address = s->http_addr, .fd = -1, .tls = app->tls};
+    struct http_listener first = {.address = everywhere(s->http_addr), .fd = -1, .tls = app->tls};
     if (open_one(app, &first, err))
         return -1;
     for (unsigned i = 0; i < s->n_listeners; i++) {
         const struct listener_settings *l = &s->listeners[i];
-        struct http_listener more = {.address = l->addr,
+        struct http_listener more = {.address = everywhere(l->addr),
                                      .fd = -1,
                                      .tls = l->tls ? app->tls : NULL,
                                      .proxy_protocol = l->proxy_protocol};
@@ -142,7 +154,8 @@ static int open_debug(struct app *app, struct error *err)
     struct error why = {0};
     if (app->debug_address || !*app->s->debug_addr)
         return 0;
-    if (http_server_listen(app->server, app->s->debug_addr, &app->debug_site, &bound, &why)) {
+    if (http_server_listen(app->server, everywhere(app->s->debug_addr), &app->debug_site, &bound,
+                           &why)) {
         /* Somebody else has the default port: that is no reason not to serve. One that was asked
          * for is. */
         if (config_given(app->config, "http.debug.addr")) {

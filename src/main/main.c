@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 
@@ -14,8 +16,34 @@ static bool is_configuration(const char *name)
            (n > 5 && strcmp(name + n - 5, ".yaml") == 0);
 }
 
+/* `registry serve FILE`, as commands of those images spell it out behind our own name. */
+static bool is_program(const char *name)
+{
+    static const char *const names[] = {"registry", "/bin/registry", "/usr/bin/registry"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Whoever starts us may have closed them, and what is opened first would be written to as the log.
+ */
+static void hold_standard_streams(void)
+{
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    if (fd > STDERR_FILENO)
+        (void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
+    if (argc > 2 && is_program(argv[1])) {
+        argc--;
+        argv++;
+    }
     const char *name = argc > 1 ? argv[1] : "help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         name = "help";

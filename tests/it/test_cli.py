@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import requests
 
-from harness import TOP, binary
+from harness import TOP, binary, wait_for
 
 
 def run(*args, **kw):
@@ -71,6 +71,51 @@ def test_the_command_that_cron_runs():
     r = run("garbage-collect", "/etc/docker/registry/config.yml", "-m")
     assert r.returncode == 1
     assert "unreachable" in r.stderr and "crontab" in r.stderr
+
+
+@pytest.mark.parametrize("program", ["registry", "/bin/registry"])
+def test_the_name_of_the_program_in_front(program):
+    """A container's command may spell out registry's, behind an entry point that is ours."""
+    assert run(program, "--version").stdout == run("version").stdout
+    assert run(program, "garbage-collect", "-m", "/x.yml").stderr == run("garbage-collect").stderr
+    r = run(program, "serve", "/nowhere/config.yml")
+    assert r.returncode == 2 and "/nowhere/config.yml cannot be read" in r.stderr
+    r = run(program)
+    assert r.returncode == 2 and "no command" in r.stderr
+
+
+def test_a_login_file_that_cannot_be_read(tmp_path):
+    """The key is named: Debian's docker-registry comes with a directory there."""
+    r = run("serve", "--http.addr=127.0.0.1:0", "--http.debug.addr=", "--storage=inmemory",
+            "--auth.htpasswd.realm=r", f"--auth.htpasswd.path={tmp_path}")
+    assert r.returncode == 1
+    assert f"berth: auth.htpasswd: {tmp_path} is a directory" in r.stderr
+
+
+def test_closed_standard_streams_are_nobodys_files(tmp_path):
+    """What is opened first must not become the place of the log."""
+    data = tmp_path / "data"
+    p = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", binary(), "serve",
+                          "--http.addr=unix:" + str(tmp_path / "s"), "--http.debug.addr=",
+                          f"--storage.filesystem.rootdirectory={data}"])
+    try:
+        wait_for(lambda: p.poll() is not None or (tmp_path / "s").exists(), 30, "the socket")
+        places = [os.readlink(f"/proc/{p.pid}/fd/{fd}") for fd in (0, 1, 2)]
+    finally:
+        p.terminate()
+        assert p.wait(30) == 0
+    assert places == ["/dev/null"] * 3
+    assert "listening" not in (data / "lock").read_text()
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--http.tls.certificate=/nowhere.crt", "--http.tls.key=/nowhere.key"],
+     "berth: http.tls: /nowhere.crt: No such file"),
+    (["--validation.manifests.urls.allow=("], "berth: validation: the regular expression"),
+])
+def test_what_cannot_be_built_says_of_which_section(flags, words):
+    r = run("serve", "--http.addr=127.0.0.1:0", "--http.debug.addr=", "--storage=inmemory", *flags)
+    assert r.returncode == 1 and words in r.stderr, r.stderr
 
 
 @pytest.mark.parametrize("name", ["config.yml", "config.yaml"])

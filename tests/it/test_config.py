@@ -194,6 +194,14 @@ def test_check_reads_users_and_keys(write, tmp_path, text, files, where, words):
     assert line in r.stdout
 
 
+def test_too_many_headers_and_fields_are_said(write):
+    many = json.dumps({f"X-{i}": ["x" * 1000] for i in range(33)})
+    fields = json.dumps({f"f{i}": "x" for i in range(33)})
+    r = run("check", write(f"version: 0.1\nhttp: {{headers: {many}}}\nlog: {{fields: {fields}}}\n"))
+    assert "error: http.headers: more than 32 KiB" in r.stdout
+    assert "warning: log.fields: more than 32" in r.stdout
+
+
 def test_check_goes_on_after_an_error(write):
     """Whatever else is wrong, the files and expressions are looked at, each with its place."""
     path = write("""version: 0.1
@@ -292,10 +300,24 @@ def test_the_schema_takes_good_files(validator):
     "log: {}", "version: 0.2", "version: 0.1\nlog: {level: loud}", "version: 0.1\nhtpt: {}",
     "version: 0.1\nhttp: {headers: {a: b}}", "version: 0.1\nproxy: {remoteurl: 'https://a'}",
     "version: 0.1\nstorage: {s3: {bucket: b}}", "version: 0.1\nhttp: {draintimeout: soon}",
-    "version: 0.1\nhttp: {loops: 257}",
+    "version: 0.1\nhttp: {loops: 257}", "version: 0.1\nhttp: {draintimeout: -1}",
+    "version: 0.1\nhttp: {timeouts: {head: 99000000}}", "version: 0.1\nstorage: s3",
+    "version: 0.1\nauth: ldap", "version: 0.1\nhttp: {headers: {a: [~]}}",
+    "version: 0.1\nnotifications: {endpoints: [~]}",
 ])
-def test_the_schema_refuses_bad_files(validator, text):
+def test_the_schema_refuses_bad_files(validator, write, text):
     assert not validator.is_valid(yaml.safe_load(text))
+    assert run("check", "--strict", write(text)).returncode == 1
+
+
+@pytest.mark.parametrize("text", [
+    "storage: inmemory", "storage: ''", "auth: none", "auth: None", "auth: ''", "storage: ~",
+    "http: {draintimeout: 0}", "http: {timeouts: {head: 99000001, idle: 100ms}}",
+    "http: {headers: {a: [1, b]}}", "http: {trustedproxies: []}",
+])
+def test_the_schema_takes_what_the_check_takes(validator, write, text):
+    validator.validate(yaml.safe_load(f"version: 0.1\n{text}"))
+    assert run("check", "--strict", write(f"version: 0.1\n{text}\n")).returncode == 0
 
 
 def test_init_is_accepted(write):

@@ -114,6 +114,16 @@ def test_no_secret_in_check_and_dump(path, schema, tmp_path):
         assert CANARY not in said(config), config.read_text()
 
 
+@pytest.mark.parametrize("value", [f"dXNlcjpw{CANARY}==", f"user:{CANARY}", CANARY * 3,
+                                   '{"auths": {"h": {"auth": "%s"}}}' % CANARY])
+def test_credentials_in_a_variable_that_is_ours(value, tmp_path):
+    """REGISTRY_AUTH means something else to other programs."""
+    config = tmp_path / "config.yml"
+    config.write_text("version: 0.1\nauth: {silly: {realm: a, service: b}}\n")
+    out = said(config, {"REGISTRY_AUTH": value})
+    assert "berth knows no kind of login" in out and CANARY not in out, out
+
+
 @pytest.mark.parametrize("key", URLS)
 @pytest.mark.parametrize("url", ["http" + URL, "ftp" + URL, URL[3:], f"u:{CANARY}@",
                                  f"http://u:{CANARY}@/", f"https://{CANARY}@h:99999/"])

@@ -264,6 +264,39 @@ def test_an_open_registry_is_warned_of(tmp_path, addr, warned):
         b.stop()
 
 
+def families(port):
+    """Of loopback, those that are served at the port."""
+    def served(host):
+        try:
+            return requests.get(f"http://{host}:{port}/", timeout=20).status_code in (200, 404)
+        except requests.ConnectionError:
+            return False
+    return [h for h in ("127.0.0.1", "[::1]") if served(h)]
+
+
+@pytest.mark.parametrize("every", ["", "0.0.0.0", "[::]"])
+def test_every_address_is_one_of_either_family(tmp_path, every):
+    """As registry listens, whichever way it is written."""
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with socket.socket(socket.AF_INET6) as s:  # nobody else has it, in either family
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        s.bind(("::", 0))
+        port = s.getsockname()[1]
+    more = f"[{{addr: '{every}:{port}'}}]"
+    b = Berth(tmp_path / "b", addr=f"{every}:0", options={
+        "http.listeners": more, "http.debug.addr": f"{every}:0"})
+    try:
+        debug = b.debug_url.rsplit(":", 1)[1]
+        for at in (b.port, port, debug):
+            assert families(at) == ["127.0.0.1", "[::1]"], b.urls
+    finally:
+        b.stop()
+
+
 def test_notify_and_watchdog(tmp_path):
     path = str(tmp_path / "n")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:

@@ -214,6 +214,20 @@ def test_an_administrators_permissions_stay(machine, deb):
     machine.run("dpkg", "--purge", "berth")
 
 
+def test_data_that_root_made_before(machine, deb):
+    """`./script/server` tried as root, and then the package: the service can open what it finds."""
+    machine.sh("rm -rf /var/lib/berth; install -d -m 700 /var/lib/berth/blobs; echo x >/var/lib/berth/lock;"
+               "ln -s /etc/hostname /var/lib/berth/link")
+    install(machine, deb)
+    found = machine.sh("cd /var/lib/berth; stat -c '%U %n' . blobs lock; stat -Lc '%U %n' link").stdout
+    assert found == "berth .\nberth blobs\nberth lock\nroot link\n"
+    # What somebody else was given stays so.
+    machine.sh("chown -R nobody /var/lib/berth")
+    machine.run("dpkg-reconfigure", "berth")
+    assert machine.sh("stat -c %U /var/lib/berth/lock").stdout == "nobody\n"
+    machine.run("dpkg", "--purge", "berth", env={"BERTH_PURGE_DATA": "yes"})
+
+
 def test_a_version_that_is_none():
     r = subprocess.run([TOP / "script/package", "--version=x y"], capture_output=True, text=True,
                        timeout=60, check=False)

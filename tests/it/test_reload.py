@@ -113,6 +113,16 @@ def test_what_needs_a_restart_is_said(server):
     assert Registry(server.url).get("/v2/").status_code == 200
 
 
+def test_tls_is_not_switched_on_by_a_reload(server, tmp_path):
+    """Listeners keep what they speak; that is said, and what else changed counts."""
+    crt, key = Authority(tmp_path / "ca").issue("server")
+    tls = f"  tls: {{certificate: {crt}, key: {key}}}\n"
+    server.reload(text(site="two").replace("http:\n", "http:\n" + tls))
+    wait_for(lambda: any("switching TLS on" in x.get("key", "")
+                         for x in server.said("at the next start")))
+    assert Registry(server.url).get("/v2/").headers["X-Site"] == "two"
+
+
 def test_many_reloads_during_requests(server):
     r = Registry(server.url)
     body = r.push_image("a/b", tag="t")
@@ -280,7 +290,7 @@ def test_what_is_wrong_with_the_password_file_is_said(tmp_path):
 
     try:
         assert [(x["ignored"], x["users"], x["level"])
-                for x in said("lines of the htpasswd file are ignored")] == [(2, 1, "warn")]
+                for x in said("lines of the htpasswd file are ignored")] == [(2, 1, "warning")]
         kept = users.read_text()
         users.write_text("no entry\n")
         wait_for(lambda: said("cannot be used yet"), what="the failure")

@@ -60,6 +60,14 @@
  "REGISTRY_STORAGE_DELETE_ENABLED=",
  "storage.delete.enabled = false\n"
   "warn storage.delete.enabled: has no value; taken as false"},
+{"quoted, the switch for deletes is text: off, as in registry", NULL,
+ "REGISTRY_STORAGE_DELETE_ENABLED=\"true\"",
+ "storage.delete.enabled = false\n"
+  "warn storage.delete.enabled: in quotes this is text; taken as false"},
+{"quoted and off: nothing to say", NULL,
+ "REGISTRY_STORAGE_DELETE_ENABLED='false'",
+ "storage.delete.enabled = false\n"
+  "quiet"},
 {"quoted bool", NULL,
  "REGISTRY_HTTP_RELATIVEURLS=\"true\"",
  "http.relativeurls = true\n"

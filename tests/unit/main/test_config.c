@@ -380,6 +380,11 @@ static void test_warnings(void **state)
         {"storage: filesystem\n", "taken as /var/lib/registry"},
         {"loglevel: debug\n", "loglevel is the old name"},
         {"health: {storagedriver: {enabled: true, interval: 10}}\n", "10s was probably meant"},
+        {"http: {headers: {X-A: [b], connection: [close]}}\n",
+         "http.headers: ignored: connection of an answer is the server's own to write"},
+        {"health: {file: [{file: /f, interval: 99ms}]}\n", "taken as 100ms, the shortest"},
+        {"storage: {delete: {enabled: 'true'}}\n",
+         "storage.delete.enabled: in quotes this is text; taken as false, as in registry"},
         {"policy: {repository: {classes: [song]}}\n", "no manifest is of the class \"song\""},
         {"http: {host: registry.example.com}\n",
          "taken as not given, as registry does: without a scheme this is no absolute URL; "
