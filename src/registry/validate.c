@@ -175,26 +175,14 @@ static const struct {
     const char *name, *what;
 } url_members[] = {{"config", "config"}, {"layers", "layer"}, {"manifests", "manifest"}};
 
-/* A walk over the members of a manifest, and over those of one descriptor. */
+/* A walk over the members of a manifest, and over those of one descriptor. Other spellings of their
+ * names, which some clients read too, the parser has refused. */
 struct url_check {
     const struct validator *v;
-    const char *what, *member; /* which of url_members, and as it is spelt here */
+    const char *what, *member; /* which of url_members */
     int64_t at;                /* in it; -1: it is no list */
     struct error *err;
 };
-
-/* Does Go take this name for that one? It folds case where no name fits exactly, and U+017F, which
- * is a long s, to s. Clients in Go then fetch from a place that others have not seen. */
-static bool reads_as(const char *key, const char *name)
-{
-    for (; *name; name++) {
-        bool long_s = *name == 's' && strncmp(key, "\xc5\xbf", 2) == 0;
-        if (!long_s && ascii_lower(*key) != *name)
-            return false;
-        key += long_s ? 2 : 1;
-    }
-    return !*key;
-}
 
 static int refuse_url(const struct url_check *c, struct slice url, const char *why)
 {
@@ -229,7 +217,7 @@ static bool may_have_urls(const struct validator *v, struct slice body)
 static int check_descriptor(void *arg, const char *key, const struct json_value *value)
 {
     const struct url_check *c = arg;
-    if (!reads_as(key, "urls"))
+    if (strcmp(key, "urls") != 0)
         return 0;
     for (size_t k = 0; k < jv_count(value); k++) {
         struct slice url = jv_string(jv_at(value, k));
@@ -245,7 +233,7 @@ static int check_member(void *arg, const char *key, const struct json_value *val
     struct url_check *c = arg;
     c->what = NULL;
     for (size_t i = 0; i < ARRAY_LEN(url_members); i++)
-        if (reads_as(key, url_members[i].name))
+        if (strcmp(key, url_members[i].name) == 0)
             c->what = url_members[i].what;
     if (!c->what)
         return 0;
