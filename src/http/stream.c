@@ -209,13 +209,14 @@ static void response_allow(struct stream *s)
 
 static void step_back(struct task *t);
 
-/* Who left while a step waited for a thread does not keep others waiting: nobody looks at the
- * result. But what has come of a body is worth being kept, and a login that was begun is ended,
+/* Who left while his read waited for a thread does not keep others waiting: nobody looks at the
+ * result. What changes something is done, and to its end; and a login that was begun is ended,
  * since it counts until then. */
 static bool is_wanted(const struct stream *s)
 {
-    return !atomic_load_explicit(&s->r.dead, memory_order_relaxed) || s->phase == PHASE_AUTH ||
-           request_has_body(&s->r);
+    bool read = s->r.head->method == HTTP_GET || s->r.head->method == HTTP_HEAD;
+    return !read || s->phase == PHASE_AUTH ||
+           !atomic_load_explicit(&s->r.dead, memory_order_relaxed);
 }
 
 /* In a worker: the request is its own until the task is posted back. */

@@ -143,7 +143,7 @@ static void check_authorization(struct slice authorization, struct slice from)
 {
     for (enum authn_kind kind = AUTHN_SILLY; kind <= AUTHN_TOKEN; kind++) {
         static int64_t now_s =
-            NOW; /* a second for each, so that the limit does not hide the rest */
+            NOW; /* a minute later each time, so that the limit does not hide the rest */
         struct authn_question q = {.authorization = authorization,
                                    .peer = SLICE_LIT("192.0.2.1"),
                                    .action = ACTION_PUSH,

@@ -220,7 +220,8 @@ def test_behind_the_proxy_protocol(server, authority, repo, header, peer):
 def test_many_connections(tmp_path, authority):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
-    server = start(tmp_path / "s", authority, nofile=8192)
+    # What the sanitizers add would say nothing.
+    server = start(tmp_path / "s", authority, nofile=8192, kind="release")
     try:
         shake = context(authority)
 
@@ -240,9 +241,7 @@ def test_many_connections(tmp_path, authority):
         for sock in every:
             ask(sock)
         grown = server.rss_kib() - before
-        with open(server.bin, "rb") as f:
-            sanitized = b"__asan_init" in f.read()
-        assert sanitized or grown < 950 * IDLE_KIB, f"{grown / 950:.1f} KiB for a connection"
+        assert grown < 950 * IDLE_KIB, f"{grown / 950:.1f} KiB for a connection"
         assert server.metric_sum("berth_http_connections") >= 1000
         for sock in every:
             sock.close()

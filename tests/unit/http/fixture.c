@@ -266,6 +266,7 @@ static const struct route routes[] = {
     {"echo", HTTP_DELETE, "/v2/echo/<x>", 0, BODY_NONE, 0, POOL_DB, h_base, NULL},
     {"manifest", HTTP_PUT, "/v2/manifest", 0, BODY_MEMORY, 1 << 20, POOL_LOOP, h_echo, NULL},
     {"slow", HTTP_GET, "/slow", 0, BODY_NONE, 0, POOL_IO, slow_1, NULL},
+    {"slow", HTTP_DELETE, "/slow", 0, BODY_NONE, 0, POOL_IO, slow_1, NULL},
     {"sink", HTTP_PUT, "/v2/sink", 0, BODY_STREAM, 0, POOL_IO, h_sink, NULL},
     {"refuse", HTTP_PUT, "/v2/refuse", 0, BODY_STREAM, 0, POOL_LOOP, h_refuse, NULL},
     {"file", HTTP_GET, "/v2/file", 0, BODY_NONE, 0, POOL_IO, h_file, NULL},

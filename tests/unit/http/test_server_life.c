@@ -98,10 +98,10 @@ static void test_client_leaves_during_a_step(void **state)
     still_serves();
 }
 
-/* Its step waits for a thread meanwhile: nobody needs it any more, and those behind it wait. */
-static void test_client_leaves_before_a_step(void **state)
+/* Its step waits for a thread meanwhile: nobody needs what it would read, and those behind it wait;
+ * what it changes is changed. */
+static void leaves_before_a_step(const char *request, unsigned runs)
 {
-    (void)state;
     struct error err;
     pool_free(f.config.pools[POOL_IO]);
     assert_int_equal(pool_new("one", 1, 8, &f.config.pools[POOL_IO], &err), 0);
@@ -109,24 +109,39 @@ static void test_client_leaves_before_a_step(void **state)
     int first = client(&f), gone = client(&f), last = client(&f);
     send_text(first, slow);
     wait_for(&f.entered, 1);
-    send_text(gone, slow);
+    send_text(gone, request);
     for (int i = 0; i < 2000 && pool_depth(f.config.pools[POOL_IO]) == 0; i++)
         sleep_ms(1);
     send_text(last, "GET /v2/file?n=3 HTTP/1.1\r\nHost: a\r\n\r\n");
     hang_up(gone, true);
-    sleep_ms(50);
-    sem_post(&f.gate); /* for the first alone */
+    for (int i = 0; i < 2000 && metric_value(f.server->m.connections) > 2; i++)
+        sleep_ms(1);
+    sem_post(&f.gate); /* for the first */
+    for (unsigned i = 0; i < runs; i++)
+        sem_post(&f.gate);
     struct reply r;
     receive(last, &r, false);
     assert_int_equal(r.status, 200);
     reply_free(&r);
     wait_log("\"status\":499");
-    assert_int_equal(atomic_load(&f.entered), 1);
+    assert_int_equal(atomic_load(&f.entered), 1 + runs);
     receive(first, &r, false);
     assert_string_equal(r.body, "slow");
     reply_free(&r);
     close(first);
     close(last);
+}
+
+static void test_client_leaves_before_a_step(void **state)
+{
+    (void)state;
+    leaves_before_a_step(slow, 0);
+}
+
+static void test_client_leaves_before_a_change(void **state)
+{
+    (void)state;
+    leaves_before_a_step("DELETE /slow HTTP/1.1\r\nHost: a\r\n\r\n", 1);
 }
 
 static void test_client_leaves_in_a_download(void **state)
@@ -613,6 +628,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_client_leaves_during_a_step),
         T(test_client_leaves_before_a_step),
+        T(test_client_leaves_before_a_change),
         T(test_client_leaves_in_a_download),
         T(test_half_closed_download),
         T(test_cut_at_every_byte),

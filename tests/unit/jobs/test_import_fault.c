@@ -16,6 +16,18 @@
 
 #include "base/banned.h"
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+/* Every process here has joined its threads when it ends: it need not wait a second for races of
+ * those that are left. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "atexit_sleep_ms=0";
+}
+#endif
+#endif
+
 /* What a kill of a whole import is measured by. */
 enum { POINTS_MAX = 400 };
 
