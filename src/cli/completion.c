@@ -19,21 +19,21 @@ static bool is_path(const struct config_option *o)
     for (size_t i = 0; i < ARRAY_LEN(ends); i++)
         if (slice_ends(slice_cstr(o->name), slice_cstr(ends[i])))
             return true;
-    return slice_starts(slice_cstr(o->type), SLICE_LIT("path"));
+    return false;
 }
 
 static struct slice choices_of(const struct config_option *o)
 {
-    if (o->choices)
-        return slice_cstr(o->choices);
-    struct slice type = slice_cstr(o->type);
-    bool boolean = slice_starts(type, SLICE_LIT("bool")) || slice_starts(type, SLICE_LIT("true"));
-    return boolean ? SLICE_LIT("true|false") : SLICE_LIT("");
+    return slice_cstr(o->choices ? o->choices : "");
 }
 
-static bool is_flag(const struct config_option *o)
+/* The next setting that is completed as an option of `berth serve`. */
+static bool next_flag(size_t *at, struct config_option *out)
 {
-    return !strpbrk(o->name, "[]<>* ");
+    while (config_option_next(at, out))
+        if (out->flag)
+            return true;
+    return false;
 }
 
 static void put_words(struct buf *b, struct slice words)
@@ -117,11 +117,9 @@ static void bash_command(struct buf *b, const struct command *c)
         bash_form(b, &u.forms[i]);
         files = files || takes_files(&u.forms[i]);
     }
-    const struct config_option *list;
-    unsigned n = c == &command_serve ? config_options(&list) : 0;
-    for (unsigned i = 0; i < n; i++)
-        if (is_flag(&list[i]))
-            buf_printf(b, " --%s=", list[i].name);
+    struct config_option o;
+    for (size_t at = 0; c == &command_serve && next_flag(&at, &o);)
+        buf_printf(b, " --%s=", o.name);
     buf_printf(b, " --help'\n        files=%d\n        ;;\n", files);
 }
 
@@ -143,15 +141,14 @@ static void bash_values(struct buf *b)
                 if (u.forms[i].items[k].option.n && u.forms[i].items[k].value.n)
                     bash_value(b, *c, &u.forms[i].items[k]);
     }
-    const struct config_option *list;
-    unsigned n = config_options(&list);
-    for (unsigned i = 0; i < n; i++) {
-        struct slice choices = choices_of(&list[i]);
-        if (!is_flag(&list[i]) || (!choices.n && !is_path(&list[i])))
+    struct config_option o;
+    for (size_t at = 0; next_flag(&at, &o);) {
+        struct slice choices = choices_of(&o);
+        if (!choices.n && !is_path(&o))
             continue;
-        buf_printf(b, "    \"serve --%s\")\n        words='", list[i].name);
+        buf_printf(b, "    \"serve --%s\")\n        words='", o.name);
         put_words(b, choices);
-        buf_printf(b, "'\n        files=%d\n        ;;\n", is_path(&list[i]));
+        buf_printf(b, "'\n        files=%d\n        ;;\n", is_path(&o));
     }
 }
 
@@ -270,15 +267,12 @@ static void zsh_form(struct buf *b, const struct command *c, const struct usage_
         argument = argument || !option;
         zsh_item(b, c, &f->items[i]);
     }
-    const struct config_option *list;
-    unsigned n = c == &command_serve ? config_options(&list) : 0;
-    for (unsigned i = 0; i < n; i++) {
-        if (!is_flag(&list[i]))
-            continue;
-        buf_printf(b, " \\\n            '--%s=[", list[i].name);
-        put_sentence(b, slice_cstr(list[i].doc), ZSH_DROP);
+    struct config_option o;
+    for (size_t at = 0; c == &command_serve && next_flag(&at, &o);) {
+        buf_printf(b, " \\\n            '--%s=[", o.name);
+        put_sentence(b, slice_cstr(o.doc), ZSH_DROP);
         buf_putc(b, ']');
-        zsh_action(b, SLICE_LIT("value"), choices_of(&list[i]), is_path(&list[i]));
+        zsh_action(b, slice_cstr(o.choices ? "value" : o.type), choices_of(&o), is_path(&o));
         buf_putc(b, '\'');
     }
     buf_puts(b, " \\\n            '--help[say more]'\n");
@@ -428,15 +422,11 @@ static void fish(struct buf *b)
     }
     for (const struct command *const *c = commands; *c; c++)
         fish_command(b, *c);
-    const struct config_option *list;
-    unsigned n = config_options(&list);
-    for (unsigned i = 0; i < n; i++) {
-        if (!is_flag(&list[i]))
-            continue;
-        buf_printf(b, "complete -c berth -n '__fish_seen_subcommand_from serve' -l %s",
-                   list[i].name);
-        fish_value(b, choices_of(&list[i]), is_path(&list[i]));
-        fish_about(b, slice_cstr(list[i].doc));
+    struct config_option o;
+    for (size_t at = 0; next_flag(&at, &o);) {
+        buf_printf(b, "complete -c berth -n '__fish_seen_subcommand_from serve' -l %s", o.name);
+        fish_value(b, choices_of(&o), is_path(&o));
+        fish_about(b, slice_cstr(o.doc));
     }
 }
 

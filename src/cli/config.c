@@ -84,12 +84,35 @@ static const char *tls_key(const struct tls_settings *tls, const char *text)
     return strstr(text, tls->certificate) ? "http.tls.certificate" : "http.tls";
 }
 
+/* Every file that cannot be opened is named, and not only the first that TLS would ask for. */
+static bool can_read(const struct config *c, struct tally *t, const char *key, const char *path)
+{
+    char text[512], reason[128];
+    if (access(path, R_OK) == 0)
+        return true;
+    (void)snprintf(text, sizeof text, "%.300s: %s", path,
+                   strerrordesc(errno, reason, sizeof reason));
+    say_of(t, c, CONFIG_ERROR, key, text);
+    return false;
+}
+
+static bool can_read_all(const struct config *c, struct tally *t, const struct tls_settings *tls)
+{
+    bool all = can_read(c, t, "http.tls.certificate", tls->certificate);
+    all = can_read(c, t, "http.tls.key", tls->key) && all;
+    for (unsigned i = 0; i < tls->client_cas.n; i++)
+        all = can_read(c, t, "http.tls.clientcas", tls->client_cas.v[i]) && all;
+    return all;
+}
+
 static void check_tls(const struct config *c, struct tally *t)
 {
     const struct settings *s = config_settings(c);
     struct error err = {0};
     struct tls_context *tls = NULL;
     if (!*s->tls.certificate || !*s->tls.key) /* of one alone there is a note */
+        return;
+    if (!can_read_all(c, t, &s->tls))
         return;
     if (build_tls(s, &tls, &err))
         say_of(t, c, CONFIG_ERROR, tls_key(&s->tls, words(&err)), words(&err));

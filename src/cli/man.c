@@ -320,40 +320,80 @@ static void put_synopsis(struct buf *b, const struct command *c)
     }
 }
 
-static bool is_flag(const struct config_option *o)
+/* What its value looks like: a word, or the alternatives. */
+static void put_form(struct buf *b, const struct config_option *o)
 {
-    return strpbrk(o->name, "[]<>* ") == NULL;
-}
-
-static void put_option(struct buf *b, const struct config_option *o, bool flag)
-{
-    buf_puts(b, ".TP\n\\fB");
-    put_escaped(b, flag ? "--" : "");
-    put_escaped(b, o->name);
-    buf_puts(b, flag ? "\\fR=\\fI" : "\\fR (");
     for (const char *p = o->choices ? o->choices : o->type; *p; p++) {
         put_char(b, *p);
         if (*p == '|')
             buf_puts(b, "\\:"); /* a line may be broken here */
     }
-    buf_puts(b, flag ? "\\fR" : "");
-    if (o->def && *o->def) {
-        buf_puts(b, flag ? " (default: " : "; default: ");
+}
+
+static void put_about(struct buf *b, const struct config_option *o)
+{
+    put_fill(b, slice_cstr(o->doc));
+    if (o->instead) {
+        put_fill(b, o->refused ? SLICE_LIT("What to do:") : SLICE_LIT("Instead:"));
+        put_fill(b, slice_cstr(o->instead));
+    }
+    if (o->example) {
+        CLEANUP_BUF struct buf text = {0};
+        buf_init(&text, 4096);
+        buf_printf(&text, "Example: %s", o->example);
+        buf_puts(b, ".br\n");
+        put_fill(b, buf_view(&text));
+    }
+}
+
+static void put_flag(struct buf *b, const struct config_option *o)
+{
+    buf_puts(b, ".TP\n\\fB");
+    put_escaped(b, "--");
+    put_escaped(b, o->name);
+    buf_puts(b, "\\fR=\\fI");
+    put_form(b, o);
+    buf_puts(b, "\\fR");
+    if (*o->def) {
+        buf_puts(b, " (default: ");
+        put_escaped(b, o->def);
+        buf_putc(b, ')');
+    }
+    buf_putc(b, '\n');
+    put_about(b, o);
+}
+
+static void put_key(struct buf *b, const struct config_option *o)
+{
+    buf_puts(b, ".TP\n\\fB");
+    put_escaped(b, o->name);
+    buf_puts(b, "\\fR (");
+    put_form(b, o);
+    if (*o->def && !o->instead) {
+        buf_puts(b, "; default: ");
         put_escaped(b, o->def);
     }
-    buf_puts(b, flag && !(o->def && *o->def) ? "\n" : ")\n");
-    put_fill(b, slice_cstr(o->doc));
-    if (o->reloadable && !flag)
+    buf_puts(b, ")\n");
+    put_about(b, o);
+    if (o->reloadable && !o->instead)
         buf_puts(b, ".br\nA reload changes it.\n");
 }
 
-static void put_options(struct buf *b, bool flags)
+static void put_flags(struct buf *b)
 {
-    const struct config_option *list;
-    unsigned n = config_options(&list);
-    for (unsigned i = 0; i < n; i++)
-        if (!flags || is_flag(&list[i]))
-            put_option(b, &list[i], flags);
+    struct config_option o;
+    for (size_t at = 0; config_option_next(&at, &o);)
+        if (o.flag)
+            put_flag(b, &o);
+}
+
+/* Those that are honoured, or those that are not. */
+static void put_keys(struct buf *b, bool honoured, bool refused)
+{
+    struct config_option o;
+    for (size_t at = 0; config_option_next(&at, &o);)
+        if (honoured ? !o.instead : o.instead && o.refused == refused)
+            put_key(b, &o);
 }
 
 /* --- pages ----------------------------------------------------------------------------------- */
@@ -400,8 +440,10 @@ static void page_of_command(struct buf *b, const struct command *c)
     if (c == &command_serve) {
         buf_puts(b, ".SH OPTIONS\n");
         put_cstr(b, "Every setting of the configuration can be given as an option, which wins over "
-                    "the environment and the file.");
-        put_options(b, true);
+                    "the environment and the file. A list or a section is YAML; the elements of a "
+                    "list have numbers (`--http.listeners.0.addr=:80`), and the keys of a section "
+                    "names (`--log.fields.site=a`).");
+        put_flags(b);
         buf_puts(b, ".SH SIGNALS\n.TP\n.BR SIGTERM \", \" SIGINT\n");
         put_cstr(b, "Finishes the requests that run, and ends; a second one ends at once.");
         buf_puts(b, ".TP\n.B SIGHUP\n");
@@ -448,11 +490,16 @@ static void page_of_config(struct buf *b)
              "`HEALTH_HTTPCHECKERS` and `HEALTH_TCPCHECKERS` for `health.file`, `health.http` and "
              "`health.tcp`.");
     buf_puts(b, ".SH KEYS\n");
-    put_cstr(
-        b, "Those that have one value. Lists and sections with names of your own (`http.headers`, "
-           "`http.listeners`, `notifications.endpoints` and others) are in what `berth config "
-           "init` prints.");
-    put_options(b, false);
+    put_cstr(b, "`[]` stands for the elements of a list.");
+    put_keys(b, true, false);
+    buf_puts(b, ".SH KEYS THAT ARE IGNORED\n");
+    put_cstr(b, "Of registry's, and not needed here: a warning says so when one of them asks for "
+                "something.");
+    put_keys(b, false, false);
+    buf_puts(b, ".SH KEYS THAT ARE REFUSED\n");
+    put_cstr(b, "Of registry's, and the registry could not do its job without them: berth does not "
+                "start.");
+    put_keys(b, false, true);
     put_see_also(b, "berth-config.5");
 }
 

@@ -50,7 +50,7 @@ static int read_arguments(int argc, char **argv, struct config_source *out, char
     return 0;
 }
 
-static void banner(const struct app *app)
+static void banner(const struct app *app, const struct settings *s)
 {
     const char *address = app_address(app, 0);
     const char *host = strstr(address, "://") ? strstr(address, "://") + 3 : address;
@@ -71,7 +71,8 @@ static void banner(const struct app *app)
         printf("debug: %s\n", app_debug_address(app));
     printf("data: %s\n", app_directory(app));
     if (strncmp(address, "unix:", 5) == 0)
-        printf("\nTry it:\n  curl --unix-socket %s http://localhost/v2/\n\n", address + 5);
+        printf("\nTry it:\n  curl --unix-socket %s %s://localhost%sv2/\n\n", address + 5,
+               *s->tls.certificate ? "https" : "http", s->http_prefix);
     else
         printf("\nPush a first image, from another terminal:\n"
                "  docker pull debian:12\n"
@@ -116,7 +117,7 @@ static int serve(const struct config_source *source)
             "stopped before everything was taken over; the next start goes on from here");
     if (app) {
         app_warn_open(app, config_settings(c));
-        banner(app);
+        banner(app, config_settings(c));
         if (app_run(app, &err))
             status = command_failed(&err);
         app_free(app);

@@ -21,6 +21,20 @@ enum { BACKLOG = 4096, NOTSENT_LOWAT = 128 * 1024, HOST_MAX = 255 };
 
 /* ---- text to address ---- */
 
+/* ::ffff:192.0.2.1 is an address of IPv4, which a socket of IPv6 alone cannot have. */
+static void unmap(struct address *a)
+{
+    struct sockaddr_in6 in6;
+    memcpy(&in6, &a->ss, sizeof in6);
+    if (in6.sin6_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+        return;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = in6.sin6_port};
+    memcpy(&in.sin_addr, in6.sin6_addr.s6_addr + 12, 4);
+    a->ss = (struct sockaddr_storage){0};
+    memcpy(&a->ss, &in, sizeof in);
+    a->n = sizeof in;
+}
+
 static int look_up(const char *host, const char *port, struct address *out, struct error *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
@@ -39,6 +53,7 @@ static int look_up(const char *host, const char *port, struct address *out, stru
     memcpy(&out->ss, pick->ai_addr, pick->ai_addrlen);
     out->n = pick->ai_addrlen;
     freeaddrinfo(list);
+    unmap(out);
     return 0;
 }
 

@@ -43,6 +43,13 @@ static void found(void *arg, const struct import_finding *f)
             F_CSTR("kind", f->kind));
 }
 
+/* A large directory takes longer than systemd waits for a start (90 s unless the unit says more).
+ */
+static void ask_for_time(void)
+{
+    os_notify("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=taking over the data of registry");
+}
+
 static void progressed(void *arg, const struct import_progress *p)
 {
     struct adoption *a = arg;
@@ -61,7 +68,7 @@ static void progressed(void *arg, const struct import_progress *p)
     if (now - a->said_ms < SAY_MS)
         return;
     a->said_ms = now;
-    os_notify("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=taking over the data of registry");
+    ask_for_time();
     LOG(a->app->log, LOG_LEVEL_INFO, "taking over the data of registry",
         F_INT("blobs", p->blobs_done), F_INT("of", p->blobs_total),
         F_INT("repositories", p->repositories), F_INT("manifests", p->manifests),
@@ -86,6 +93,7 @@ int app_adopt(struct app *app, struct error *err)
         "the data directory has the data of registry in it: taking it over (the original is not "
         "changed)",
         F_CSTR("directory", app->directory));
+    ask_for_time();
     struct import_config c = {
         .directory = app->directory,
         .verify = IMPORT_VERIFY_SIZE,
@@ -109,6 +117,7 @@ int app_adopt(struct app *app, struct error *err)
                             app->directory, (unsigned long long)r.unread);
     if (import_mark(app->directory, app->directory, &r, err))
         return -1;
+    os_notify("STATUS="); /* else systemctl shows the last one for good */
     LOG(app->log, LOG_LEVEL_INFO, "the data of registry is taken over",
         F_INT("repositories", r.repositories), F_INT("manifests", r.manifests),
         F_INT("tags", r.tags), F_INT("blobs_linked", r.blobs_linked),

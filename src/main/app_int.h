@@ -34,6 +34,8 @@ struct reload {
     struct stamps tls_files; /* the worker's */
     struct authn *authn;     /* the one in force; a reference of our own */
     bool tls_failed;         /* said already */
+    int tls_age;             /* enum tls_age of what was said last of the certificate's dates */
+    int64_t tls_age_s;       /* when it was said */
     bool auth_failed;        /* likewise */
     struct metric *ok, *failed, *last_ok, *last_s;
 };

@@ -99,8 +99,8 @@ int build_authn(const struct settings *s, bool starting, struct metrics *metrics
         return build_blame(a->kind == AUTH_HTPASSWD ? "auth.htpasswd" : "auth.token", err);
     if (password) {
         /* The one secret that is ever logged: there is no other way to learn it, and registry's
-         * users look for it here. */
-        LOG(log, LOG_LEVEL_WARN,
+         * users look for it here. So no level leaves it out. */
+        LOG(log, log_enabled(log, LOG_LEVEL_WARN) ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR,
             "the htpasswd file did not exist: it was made with one user and a random password",
             F_CSTR("path", a->path), F_CSTR("user", "docker"), F_CSTR("password", password));
         explicit_bzero(password, strlen(password));

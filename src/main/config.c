@@ -37,6 +37,14 @@ void origin_print(const struct origin *o, struct buf *out)
     }
 }
 
+/* A note is a line: what quotes a value may not break it, nor move a terminal's cursor. */
+static void make_printable(char *text)
+{
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+}
+
 __attribute__((format(printf, 5, 0))) static void add(struct config *c,
                                                       enum config_severity severity,
                                                       const struct origin *origin, const char *key,
@@ -45,6 +53,7 @@ __attribute__((format(printf, 5, 0))) static void add(struct config *c,
     CLEANUP_BUF struct buf where = {0};
     char text[900];
     (void)vsnprintf(text, sizeof text, fmt, ap);
+    make_printable(text);
     buf_init(&where, 8192);
     origin_print(origin, &where);
     if (c->n_notes == c->room) {
@@ -59,6 +68,7 @@ __attribute__((format(printf, 5, 0))) static void add(struct config *c,
     note->severity = severity;
     note->where = arena_strndup(c->arena, where.p ? where.p : "", where.n);
     note->key = arena_strndup(c->arena, key, strlen(key));
+    make_printable(note->key);
     note->text = arena_strndup(c->arena, text, strlen(text));
     if (severity == CONFIG_ERROR && c->first.code == ERR_NONE)
         (void)error_detail(&c->first, ERR_BAD_REQUEST, "%s%s%s%s%s", note->where,

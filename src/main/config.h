@@ -55,15 +55,21 @@ void config_schema(struct buf *out);    /* JSON Schema (draft 2020-12) */
 void config_init(struct buf *out);      /* a commented config.yml */
 void config_markdown(struct buf *out);  /* docs/options.md */
 void config_help_text(struct buf *out); /* for `berth help serve` */
-/* For man pages and completions: every scalar option, in the order of the table. */
+/* For man pages and completions: every row of the table but the sections that hold others, in its
+ * order. */
 struct config_option {
-    const char *name;    /* dotted path */
-    const char *type;    /* "string", "duration", ... */
-    const char *def;     /* as text */
+    const char *name;    /* dotted path; "[]" for the elements of a list */
+    const char *type;    /* "string", "duration", "list of strings", ... */
+    const char *def;     /* as text; "" for none */
     const char *choices; /* "a|b|c" or NULL */
+    const char *example; /* YAML: the form of a list or a section; or NULL */
     const char *doc;
+    const char *instead; /* what happens, or is to be done, instead; NULL: berth honours it */
+    bool refused;        /* berth does not start with it */
+    bool flag;           /* --name=value can be recommended */
     bool reloadable;
 };
-unsigned config_options(const struct config_option **list); /* static storage */
+/* The next one from *at, which is 0 for the first. Everything in it is static. */
+bool config_option_next(size_t *at, struct config_option *out);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "http/server.h"
 #include "main/config_int.h"
+#include "remote/client.h"
 #include "tls/tls.h"
 
 #include "base/banned.h"
@@ -124,7 +125,12 @@ static void bind_host(struct config *c)
         s->http_host = bind_copy(c, "");
         return;
     }
-    if (url_check(slice_cstr(s->http_host), &why)) {
+    bool bad = url_check(slice_cstr(s->http_host), &why) != 0;
+    if (!bad && !client_url_valid(s->http_host)) {
+        why = "there is no valid host or port in it";
+        bad = true;
+    }
+    if (bad) {
         struct origin o = bind_origin(c, "http.host");
         note_add(c, CONFIG_ERROR, &o, "http.host",
                  "\"%.*s\" is no absolute URL such as https://registry.example.com: %s",
@@ -181,6 +187,21 @@ void bind_check_headers(struct config *c, const struct text_pairs *headers, cons
         else if (!text_printable(slice_cstr(headers->v[i].value)))
             note_add(c, CONFIG_ERROR, &origin, key,
                      "the value of %.60s has line ends or other control characters in it", name);
+    }
+}
+
+/* A block of YAML ends in a line end. As Go writes a field: a line end becomes a blank, and those
+ * around the value are left out. */
+static void fold_own_headers(struct config *c)
+{
+    const struct text_pairs *h = &c->settings.http_headers;
+    for (unsigned i = 0; i < h->n; i++) {
+        char *value = bind_copy(c, h->v[i].value);
+        for (char *p = value; *p; p++)
+            if (*p == '\n' || *p == '\r')
+                *p = ' ';
+        struct slice trimmed = slice_trim(slice_cstr(value));
+        h->v[i].value = arena_printf(c->arena, "%.*s", SLICE_ARG(trimmed));
     }
 }
 
@@ -338,6 +359,7 @@ void bind_http(struct config *c)
     bind_prefix(c);
     if (bind_value(c, "http.relativeurls", NULL, "http.relativeurls", &relative))
         s->relative_urls = relative.yes ? URLS_RELATIVE : URLS_ABSOLUTE;
+    fold_own_headers(c);
     bind_check_headers(c, &s->http_headers, "http.headers", bind_origin(c, "http.headers"));
     check_own_headers(c);
     bind_tls(c);

@@ -143,7 +143,11 @@ static void look_scalar(struct walk *w, const struct schema *row, const struct n
         note_add(w->c, CONFIG_ERROR, origin, path_of(w),
                  "****** stands where a dump hides a secret: put the secret itself here");
     } else if (value_read(row, n, &v, why, sizeof why)) {
-        note_add(w->c, CONFIG_ERROR, origin, path_of(w), "%s", why);
+        if ((row->flags & F_TRUTH) && origin->kind != FROM_FLAG)
+            note_add(w->c, CONFIG_WARNING, origin, path_of(w), "%s; taken as false, as in registry",
+                     why);
+        else
+            note_add(w->c, CONFIG_ERROR, origin, path_of(w), "%s", why);
     } else if (v.nanoseconds) {
         note_add(w->c, CONFIG_WARNING, origin, path_of(w),
                  "%.*s is a duration of so many nanoseconds, as in registry; %.*ss was probably "

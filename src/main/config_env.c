@@ -270,6 +270,12 @@ static void apply(struct config *c, const struct variable *v)
     }
     if (yaml_load(c->arena, origin, v->value, &value, &why)) {
         bool hide = row && (row->flags & F_SECRET);
+        /* http.secret: registry reads "&a" and "!a" as nothing, and makes a secret of its own. */
+        if (row && row->status == S_QUIET && v->value.n && strchr("&!", v->value.p[0])) {
+            note_add(c, CONFIG_WARNING, &origin, row->name,
+                     "the value is YAML, of which nothing is left; berth does not need it");
+            return;
+        }
         note_add(c, CONFIG_ERROR, &origin, row ? row->name : "",
                  "the value is YAML; %s (column %u): put it in quotes inside the variable's own",
                  hide ? "this one cannot be read" : why.text, why.column);

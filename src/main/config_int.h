@@ -121,7 +121,8 @@ enum {
     F_U32 = 128,    /* bound to an unsigned, not to a uint64_t */
     F_STATED = 256, /* ignored, and worth a warning also when it is false or 0 */
     F_UNIT = 512,   /* a duration that is not typed in registry: a bare integer is an error */
-    F_QUERY = 1024  /* a URL whose query may be a secret */
+    F_QUERY = 1024, /* a URL whose query may be a secret */
+    F_TRUTH = 2048  /* a switch that is off in registry whatever it is, if not true */
 };
 
 struct schema {

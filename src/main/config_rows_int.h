@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keys that are honoured, in the order of every listing. No include guard: config_schema.c
- * includes it twice, once for the schema and once for the plain list of options.
+/* The keys that are honoured, in the order of every listing. No include guard: it is a part of
+ * config_schema.c's table.
  *
  *   O(kind, name, default, unit or choices, reload: 0 or 1, documentation, more...)
  *                                                     a scalar that is an option of its own
@@ -54,8 +54,9 @@ O(DURATION, "http.draintimeout", "0", NULL, 1,
 O(COUNT, "http.loops", "0", "threads", 0, "Event loops: at most 256. 0 for one per processor.",
   .at = AT(loops), .max = 256, .flags = F_OURS)
 S(HEADERS, "http.headers",
-  "Headers that every answer gets: name and list of values. A variable replaces a header of the "
-  "file whatever its case.", .at = AT(http_headers), .flags = F_LIVE,
+  "Headers that answers get, but for those to paths that are none, as in registry: name and list "
+  "of values. A variable replaces a header of the file whatever its case.",
+  .at = AT(http_headers), .flags = F_LIVE,
   .example = "{X-Content-Type-Options: [nosniff]}")
 S(STRUCT, "http.tls", "HTTPS on http.addr, by a certificate and its key.")
 O(STRING, "http.tls.certificate", "", NULL, 1,
@@ -131,7 +132,7 @@ S(PARAMS, "storage.delete", "Deletes through the API.")
 O(BOOL, "storage.delete.enabled", "false", NULL, 1,
   "Whether manifests, tags and blobs can be deleted through the API. Where there is no "
   "configuration file at all, and nothing else says it, the default is true.",
-  .at = AT(delete_enabled))
+  .at = AT(delete_enabled), .flags = F_TRUTH)
 S(PARAMS, "storage.redirect", "Registry can send clients to the storage for a blob.")
 O(BOOL, "storage.redirect.disable", "false", NULL, 0,
   "Accepted, and without effect: blobs of a filesystem are always sent by the registry.",
@@ -241,7 +242,8 @@ O(COUNT, "catalog.maxentries", "1000", "repositories", 1,
 S(STRUCT, "tags", "Lists of tags.")
 O(COUNT, "tags.maxtags", "10000", "tags", 1,
   "Tags in one page of a list, at most 20000 (more are taken as 20000, with a warning). 0 for "
-  "10000; registry's default is 1000.", .at = AT(tags_max), .max = INT64_MAX)
+  "10000; registry's default is 1000. A client that names no `n` gets 10000 at least, as registry "
+  "gives it all.", .at = AT(tags_max), .max = INT64_MAX)
 
 S(STRUCT, "notifications", "Webhooks: events are posted to other servers.")
 S(STRUCT, "notifications.events", "What is in an event.", .field = "EVENTCONFIG")

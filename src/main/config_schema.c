@@ -44,43 +44,53 @@ static const struct schema rows[] = {
      .doc = "The version of this form: 0.1. Required in a file.",
      .flags = F_HIDDEN},
 #include "main/config_rows_int.h"
+/* lint: banned-last: rows of a table, no header */
 #include "main/config_rows_other_int.h"
 };
 
 #undef O
 #undef E
 #undef S
-#define TYPE_STRING "string"
-#define TYPE_BOOL "bool"
-#define TYPE_COUNT "count"
-#define TYPE_SIZE "size"
-#define TYPE_DURATION "duration"
-#define TYPE_CHOICE "choice"
-#define CHOICES_STRING(unit) NULL
-#define CHOICES_BOOL(unit) "true|false"
-#define CHOICES_COUNT(unit) NULL
-#define CHOICES_SIZE(unit) NULL
-#define CHOICES_DURATION(unit) NULL
-#define CHOICES_CHOICE(unit) unit
-#define O(kind_, name_, def_, unit_, live_, doc_, ...) \
-    {.name = (name_),                                  \
-     .type = TYPE_##kind_,                             \
-     .def = (def_),                                    \
-     .choices = CHOICES_##kind_(unit_),                \
-     .doc = (doc_),                                    \
-     .reloadable = (live_)},
-#define E(...)
-#define S(...)
 
-static const struct config_option options[] = {
-/* lint: banned-last: rows of a table, no header */
-#include "main/config_rows_int.h"
-};
-
-unsigned config_options(const struct config_option **list)
+bool config_option_next(size_t *at, struct config_option *out)
 {
-    *list = options;
-    return ARRAY_LEN(options);
+    static const char *const types[] = {
+        [K_MAP] = "section",
+        [K_LIST] = "list",
+        [K_TEXTS] = "list of strings",
+        [K_HEADERS] = "section of lists",
+        [K_ANY] = "anything",
+        [K_STRING] = "string",
+        [K_BOOL] = "bool",
+        [K_COUNT] = "count",
+        [K_SIZE] = "size",
+        [K_DURATION] = "duration",
+        [K_CHOICE] = "choice",
+    };
+    for (size_t i = MAX(*at, (size_t)1); i < ARRAY_LEN(rows); i++) {
+        const struct schema *row = &rows[i];
+        bool instead = row->status == S_IGNORED || row->status == S_REFUSED;
+        bool section = row->kind == K_STRUCT || row->kind == K_PARAMS;
+        if (row->status == S_UNDER || (section && !instead))
+            continue;
+        *out = (struct config_option){
+            .name = row->name,
+            .type = section ? "section" : types[row->kind],
+            .def = row->def ? row->def : "",
+            .choices = row->kind == K_CHOICE ? row->unit
+                       : row->kind == K_BOOL ? "true|false"
+                                             : NULL,
+            .example = schema_scalar(row) ? NULL : row->example,
+            .doc = row->doc,
+            .instead = instead ? row->text : NULL,
+            .refused = row->status == S_REFUSED,
+            .flag = !instead && schema_plain(row) && !(row->flags & F_HIDDEN),
+            .reloadable = schema_live(row),
+        };
+        *at = i + 1;
+        return true;
+    }
+    return false;
 }
 
 const struct schema *schema_rows(size_t *n)

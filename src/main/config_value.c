@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/util.h"
 #include "main/config_int.h"
@@ -35,8 +36,32 @@ struct slice text_shown(struct slice text)
     return text.n && memchr(text.p, '@', text.n) ? SLICE_LIT("******") : text;
 }
 
+/* go-yaml puts a float into an integer, and cuts it: 1e3, 1000.0, and 089, which is no octal
+ * number. Taken here is what is whole by itself. */
+static int parse_whole_float(struct slice s, int64_t *out)
+{
+    static const double most = 9007199254740992.0; /* up to it a double has every whole number */
+    char copy[40];
+    char *end;
+    if (!s.n || s.n >= sizeof copy)
+        return -1;
+    for (size_t i = 0; i < s.n; i++)
+        if (!isdigit((unsigned char)s.p[i]) && !strchr("+-.eE", s.p[i]))
+            return -1;
+    memcpy(copy, s.p, s.n);
+    copy[s.n] = '\0';
+    double v = strtod(copy, &end);
+    if (end == copy || *end || v > most || v < -most)
+        return -1;
+    int64_t whole = (int64_t)v;
+    if (v > (double)whole || v < (double)whole)
+        return -1;
+    *out = whole;
+    return 0;
+}
+
 /* go-yaml's integers: decimal, 0x, 0b, a leading 0 for octal, underscores, a sign. */
-static int parse_integer(struct slice s, int64_t *out)
+static int parse_digits(struct slice s, int64_t *out)
 {
     bool minus = s.n && s.p[0] == '-';
     if (s.n && (s.p[0] == '-' || s.p[0] == '+'))
@@ -65,6 +90,11 @@ static int parse_integer(struct slice s, int64_t *out)
         return -1;
     *out = minus ? -(int64_t)total : (int64_t)total;
     return 0;
+}
+
+static int parse_integer(struct slice s, int64_t *out)
+{
+    return parse_digits(s, out) ? parse_whole_float(s, out) : 0;
 }
 
 static size_t digits_of(struct slice s)
@@ -284,6 +314,9 @@ int address_check(struct slice address, const char **why)
         return address.n > 5 && text_printable(address) ? 0 : -1;
     }
     const char *colon = address.n ? memrchr(address.p, ':', address.n) : NULL;
+    *why = "an address has no scheme: host:port, [v6]:port, :port, or unix:/path";
+    if (address.n && memmem(address.p, address.n, "://", 3))
+        return -1;
     *why = "an address is host:port, [v6]:port, :port, or unix:/path";
     if (!colon || !address.p)
         return -1;

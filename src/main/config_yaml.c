@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* YAML by libyaml's event interface, for files and for the values of variables alike. Anchors,
- * aliases, tags, keys that are there twice, and more than one document are refused; depth, keys and
- * nodes are bounded. */
+ * aliases, tags, merge keys, keys that are there twice, and more than one document are refused;
+ * depth, keys and nodes are bounded. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -144,6 +144,13 @@ static int load_member(struct loader *l, struct node *map, unsigned depth, struc
     return failed;
 }
 
+/* YAML 1.1's way to put one section into another, which registry follows. */
+static bool is_merge(const yaml_event_t *ev)
+{
+    return ev->type == YAML_SCALAR_EVENT && ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+           slice_is(scalar(ev), "<<");
+}
+
 static int load_map(struct loader *l, struct node *map, unsigned depth)
 {
     for (;;) {
@@ -156,7 +163,13 @@ static int load_map(struct loader *l, struct node *map, unsigned depth)
         int failed = 0;
         struct slice key = SLICE_NONE;
         bool end = ev.type == YAML_MAPPING_END_EVENT;
-        if (!end && (ev.type != YAML_SCALAR_EVENT || memchr(scalar(&ev).p, 0, scalar(&ev).n))) {
+        if (is_merge(&ev)) {
+            failed =
+                fail(l, line, column,
+                     "merge keys (<<) are not accepted here; a key that is called so is put in "
+                     "quotes");
+        } else if (!end &&
+                   (ev.type != YAML_SCALAR_EVENT || memchr(scalar(&ev).p, 0, scalar(&ev).n))) {
             failed = fail(l, line, column, "a key is expected here");
         } else if (!end) {
             const struct member *twice = node_member(map, scalar(&ev));

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/util.h"
 #include "main/app_int.h"
@@ -100,23 +101,42 @@ static int open_passed(struct app *app, const char *name, int fd, struct error *
     return open_one(app, &l, err);
 }
 
+/* One unit may have several of a name: an address of each family. The first is shown. */
 static int open_debug_passed(struct app *app, int fd, struct error *err)
 {
     CLEANUP_FREE char *bound = NULL;
     struct http_listener l = {.fd = fd};
     if (http_server_open(app->server, &l, &app->debug_site, &bound, err))
         return -1;
-    app->debug_address = with_scheme(bound, false);
+    if (!app->debug_address)
+        app->debug_address = with_scheme(bound, false);
     return 0;
+}
+
+/* Where nothing was passed, one of our own files has the number. */
+static int check_passed(const struct activation *a, int fd, struct error *err)
+{
+    int listening = 0;
+    socklen_t n = sizeof listening;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) == 0 && listening)
+        return 0;
+    return error_detail(err, ERR_BAD_REQUEST,
+                        "LISTEN_FDS is %u, but descriptor %d is no listening socket: systemd (or "
+                        "who set the variable) passed none there; unset LISTEN_FDS and LISTEN_PID "
+                        "to listen on http.addr",
+                        a->n, fd);
 }
 
 static int open_activated(struct app *app, const struct activation *a, struct error *err)
 {
+    for (unsigned i = 0; i < a->n; i++)
+        if (check_passed(a, a->list[i].fd, err))
+            return -1;
     for (unsigned i = 0; i < a->n; i++) {
         int fd = a->list[i].fd;
         const char *name = a->list[i].name;
-        int failed = is_debug(name) && !app->debug_address ? open_debug_passed(app, fd, err)
-                                                           : open_passed(app, name, fd, err);
+        int failed =
+            is_debug(name) ? open_debug_passed(app, fd, err) : open_passed(app, name, fd, err);
         if (failed)
             return -1;
         LOG(app->log, LOG_LEVEL_INFO, "listening on a socket of systemd's", F_CSTR("name", name),

@@ -24,9 +24,11 @@ static double cpu_seconds(void *arg)
     return (double)os_cpu_ns() / 1e9;
 }
 
-static double resident_bytes(void *arg)
+/* The first numbers of /proc/self/statm are pages: of addresses, and in memory. */
+enum { STATM_SIZE, STATM_RESIDENT };
+
+static double memory_bytes(unsigned field)
 {
-    (void)arg;
     char text[128];
     CLEANUP_CLOSE int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
@@ -34,10 +36,23 @@ static double resident_bytes(void *arg)
         return 0;
     struct slice rest = slice_make(text, (size_t)n);
     uint64_t pages = 0;
-    (void)slice_cut(&rest, ' ');
+    while (field--)
+        (void)slice_cut(&rest, ' ');
     if (parse_u63(slice_cut(&rest, ' '), &pages))
         return 0;
     return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static double resident_bytes(void *arg)
+{
+    (void)arg;
+    return memory_bytes(STATM_RESIDENT);
+}
+
+static double virtual_bytes(void *arg)
+{
+    (void)arg;
+    return memory_bytes(STATM_SIZE);
 }
 
 static double open_fds(void *arg)
@@ -75,6 +90,8 @@ void process_metrics_register(struct metrics *m)
                      "Total user and system CPU time spent in seconds.", "", cpu_seconds, NULL);
     metrics_callback(m, "gauge", "process_resident_memory_bytes", "Resident memory size in bytes.",
                      "", resident_bytes, NULL);
+    metrics_callback(m, "gauge", "process_virtual_memory_bytes", "Virtual memory size in bytes.",
+                     "", virtual_bytes, NULL);
     metrics_callback(m, "gauge", "process_open_fds", "Number of open file descriptors.", "",
                      open_fds, NULL);
     metrics_callback(m, "gauge", "process_max_fds", "Maximum number of open file descriptors.", "",

@@ -11,7 +11,7 @@
 
 #include "base/banned.h"
 
-enum { WATCH_MS = 2000, HEADERS_MAX = 64 * 1024 };
+enum { WATCH_MS = 2000, HEADERS_MAX = 64 * 1024, DAY_S = 24 * 60 * 60 };
 
 /* ---- what a worker does ---- */
 
@@ -32,6 +32,39 @@ static void say_tls(struct app *app, struct tls_context *c)
             F_CSTR("problem", warning));
 }
 
+/* What is said of a certificate when it is loaded has been said by say_tls. */
+static enum tls_age age_now(struct app *app, char text[TLS_AGE_TEXT])
+{
+    struct tls_context *c = tls_server_current(app->tls);
+    enum tls_age age = tls_context_age(c, os_wall_ms() / 1000, text);
+    tls_context_unref(c);
+    return age;
+}
+
+static void note_age(struct app *app)
+{
+    char text[TLS_AGE_TEXT];
+    if (!app->tls)
+        return;
+    app->reload.tls_age = (int)age_now(app, text);
+    app->reload.tls_age_s = os_wall_ms() / 1000;
+}
+
+/* A certificate that nobody replaces: when it gets old, when it is over, and once a day. */
+static void look_at_age(struct app *app)
+{
+    struct reload *r = &app->reload;
+    char text[TLS_AGE_TEXT];
+    if (!app->tls)
+        return;
+    enum tls_age age = age_now(app, text);
+    bool again = os_wall_ms() / 1000 - r->tls_age_s >= DAY_S;
+    if (age == TLS_AGE_FINE || ((int)age == r->tls_age && !again))
+        return;
+    note_age(app);
+    LOG(app->log, LOG_LEVEL_WARN, "the TLS certificate needs attention", F_CSTR("problem", text));
+}
+
 static void put_tls(struct app *app, struct tls_context *c)
 {
     if (!app->tls || !c) {
@@ -40,6 +73,7 @@ static void put_tls(struct app *app, struct tls_context *c)
     }
     say_tls(app, c);
     tls_server_replace(app->tls, c);
+    note_age(app);
 }
 
 /* ours: a second reference, to ask for changed files. */
@@ -180,10 +214,10 @@ static int load_all(struct app *app, struct config **out, struct error *err)
 
 static void count_result(struct reload *r, bool ok)
 {
-    metric_add(ok ? r->ok : r->failed, 1);
     metric_set(r->last_ok, ok);
     if (ok)
         metric_set(r->last_s, os_wall_ms() / 1000);
+    metric_add(ok ? r->ok : r->failed, 1); /* last: whoever sees it counted sees the others too */
 }
 
 static void reload_everything(struct app *app)
@@ -248,6 +282,7 @@ static void work(struct task *t)
     struct app *app = CONTAINER_OF(t, struct app, reload.task);
     if (app->reload.files_only) {
         look_at_tls(app);
+        look_at_age(app);
         look_at_auth(app);
     } else {
         reload_everything(app);
@@ -313,6 +348,7 @@ void reload_init(struct app *app)
     metric_set(r->last_ok, 1);
     metric_set(r->last_s, os_wall_ms() / 1000);
     tls_stamps(app->s, &r->tls_files);
+    note_age(app);
 }
 
 void reload_start(struct app *app)

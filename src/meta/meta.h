@@ -367,10 +367,11 @@ static inline int meta_blob_pend(struct meta *m, const struct digest *d, uint64_
 }
 /* Step 7: the blob is live, linked to the repository with a lease, and the upload (unless upload_id
  * is empty) is a tombstone; all in one durable transaction. With `bytes` (at most META_INLINE_MAX)
- * they are kept in the database and no pend is needed. Live already with the same size is fine:
- * whichever place it is in stays. The repository is made when it is new. ERR_BLOB_UPLOAD_UNKNOWN
- * when upload_id has no open upload in this repository, ERR_DIGEST_INVALID when the size is another
- * one, ERR_CONFLICT without bytes when the blob is not pending any more (push again). */
+ * they are kept in the database and no pend is needed. Live already with the same size is fine: it
+ * stays in its place, but bytes take the place of a file, which may be lost (the caller of the
+ * other kind has looked). The repository is made when it is new. ERR_BLOB_UPLOAD_UNKNOWN when
+ * upload_id has no open upload in this repository, ERR_DIGEST_INVALID when the size is another one,
+ * ERR_CONFLICT without bytes when the blob is not pending any more (push again). */
 static inline int meta_blob_commit(struct meta *m, struct slice repo, const struct digest *d,
                                    uint64_t size, const struct slice *bytes, struct slice upload_id,
                                    const struct meta_event *event, struct error *err)

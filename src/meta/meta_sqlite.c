@@ -172,6 +172,7 @@ static int start(struct sqdb *db, const char *path, unsigned readers_max, struct
     s->base.ops = &ops;
     s->writer = writer;
     s->readers = readers_new(path, readers_max);
+    storage_times_init(&s->times, metrics);
     s->generation = generation;
     s->listeners = -1;
     for (unsigned i = 0; i < META_EPOCHS; i++)

@@ -123,6 +123,7 @@ static int get_blob(struct sqdb *db, struct slice repo, struct slice digest, boo
 int sqlite_blob_get(struct meta *m, struct slice repo, const struct digest *d, bool want_bytes,
                     struct meta_blob *out, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, want_bytes ? STORAGE_GET_CONTENT : STORAGE_STAT);
     struct readers *readers = meta_sqlite(m)->readers;
     struct sqdb *db = readers_take(readers, err);
     if (!db)
@@ -209,6 +210,7 @@ static int run_pend(struct txn *t, struct sqdb *db, struct error *err)
 int sqlite_blob_pend(struct meta *m, const struct digest *d, uint64_t size, struct meta_pend *out,
                      struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_PUT_CONTENT);
     struct blob_txn b = {.txn.run = run_pend, .digest = slice_cstr(d->text), .size = size};
     if (run(m, &b, err) < 0)
         return -1;
@@ -223,7 +225,10 @@ static int make_live(struct blob_txn *b, struct sqdb *db, int64_t *id, struct er
     int r = row_find(db, b->digest, &row, err);
     if (r < 0)
         return -1;
-    bool stays = r && row.state == BLOB_LIVE, deleting = r && row.state == BLOB_DELETING;
+    /* Bytes that are at hand take the place of a file: nobody has looked whether that is still
+     * there, and who is told 201 does not push them again. */
+    bool stays = r && row.state == BLOB_LIVE && (row.is_inline || !b->bytes);
+    bool deleting = r && row.state == BLOB_DELETING;
     *id = row.id;
     if (r && !deleting && check_size(&row, b->size, err) < 0)
         return -1;
@@ -267,6 +272,7 @@ int sqlite_blob_commit(struct meta *m, struct slice repo, const struct digest *d
                        const struct slice *bytes, struct slice upload_id,
                        const struct meta_event *event, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_PUT_CONTENT);
     CHECK(!bytes || (bytes->n <= META_INLINE_MAX && bytes->n == size));
     struct blob_txn b = {.txn.run = run_commit,
                          .repo = repo,
@@ -317,6 +323,7 @@ static int run_lease(struct txn *t, struct sqdb *db, struct error *err)
 
 int sqlite_blob_lease(struct meta *m, struct slice repo, const struct digest *d, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_PUT_CONTENT);
     struct blob_txn b = {.txn.run = run_lease, .repo = repo, .digest = slice_cstr(d->text)};
     return run(m, &b, err);
 }
@@ -356,6 +363,7 @@ static int run_mount(struct txn *t, struct sqdb *db, struct error *err)
 int sqlite_blob_mount(struct meta *m, struct slice from, struct slice repo, const struct digest *d,
                       const struct meta_event *event, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_PUT_CONTENT);
     struct blob_txn b = {.txn.run = run_mount,
                          .from = from,
                          .repo = repo,
@@ -386,6 +394,7 @@ static int run_delete(struct txn *t, struct sqdb *db, struct error *err)
 int sqlite_blob_delete(struct meta *m, struct slice repo, const struct digest *d,
                        const struct meta_event *event, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_DELETE);
     struct blob_txn b = {
         .txn.run = run_delete, .repo = repo, .digest = slice_cstr(d->text), .event = event};
     return run(m, &b, err);

@@ -11,6 +11,7 @@
 #include "meta/sqlite_readers.h"
 #include "meta/sqlite_writer.h"
 #include "os/clock.h"
+#include "os/storage_time.h"
 
 enum {
     META_EPOCHS = 4096,               /* counters; repositories share them by hash */
@@ -21,6 +22,7 @@ struct meta_sqlite {
     struct meta base; /* first */
     struct writer *writer;
     struct readers *readers;
+    struct storage_times times;
     int64_t generation; /* of this process, in pending rows */
     int listeners; /* the writer's thread's own: 1 there is a cursor, 0 there is none, -1 look */
     atomic_uint_fast64_t epochs[META_EPOCHS];

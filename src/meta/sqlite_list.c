@@ -63,6 +63,7 @@ static int list_tags(struct sqdb *db, struct slice repo, struct slice last, unsi
 int sqlite_tags(struct meta *m, struct slice repo, struct slice last, unsigned n, struct arena *a,
                 struct meta_names *out, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_LIST);
     struct readers *readers = meta_sqlite(m)->readers;
     struct sqdb *db = readers_take(readers, err);
     if (!db)
@@ -83,6 +84,7 @@ static int list_repositories(struct sqdb *db, struct slice last, unsigned n, str
 int sqlite_repositories(struct meta *m, struct slice last, unsigned n, struct arena *a,
                         struct meta_names *out, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_LIST);
     struct readers *readers = meta_sqlite(m)->readers;
     struct sqdb *db = readers_take(readers, err);
     if (!db)
@@ -139,6 +141,7 @@ int sqlite_referrers(struct meta *m, struct slice repo, struct slice subject,
                      struct slice artifact_type, struct slice last, unsigned n, struct arena *a,
                      struct meta_referrers *out, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_LIST);
     struct readers *readers = meta_sqlite(m)->readers;
     struct sqdb *db = readers_take(readers, err);
     if (!db)

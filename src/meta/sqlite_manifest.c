@@ -52,6 +52,7 @@ static int get_manifest(struct sqdb *db, struct slice repo, const struct referen
 int sqlite_manifest_get(struct meta *m, struct slice repo, const struct reference *ref,
                         bool want_bytes, struct meta_manifest *out, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, want_bytes ? STORAGE_GET_CONTENT : STORAGE_STAT);
     struct readers *readers = meta_sqlite(m)->readers;
     struct sqdb *db = readers_take(readers, err);
     if (!db)
@@ -161,6 +162,7 @@ int sqlite_manifest_delete(struct meta *m, struct slice repo, const struct diges
                            const struct meta_condition *condition, const struct meta_event *event,
                            struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_DELETE);
     struct remove_txn t = {.txn.run = run_manifest_delete,
                            .repo = repo,
                            .digest = d,
@@ -173,6 +175,7 @@ int sqlite_tag_delete(struct meta *m, struct slice repo, struct slice tag,
                       const struct meta_condition *condition, const struct meta_event *event,
                       struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_DELETE);
     struct remove_txn t = {.txn.run = run_tag_delete,
                            .repo = repo,
                            .tag = tag,

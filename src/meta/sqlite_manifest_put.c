@@ -252,6 +252,7 @@ static void prepare(struct put_txn *p, struct arena *a)
 int sqlite_manifest_put(struct meta *m, const struct meta_manifest_put *in, struct arena *a,
                         struct meta_manifest_put_result *out, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_PUT_CONTENT);
     struct put_txn p = {
         .txn = {.run = run_put, .committed = put_committed}, .s = meta_sqlite(m), .in = in};
     struct error local = {0};

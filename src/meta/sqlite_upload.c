@@ -35,6 +35,7 @@ static int run_create(struct txn *t, struct sqdb *db, struct error *err)
 int sqlite_upload_create(struct meta *m, struct slice repo, struct slice id, enum hash_alg alg,
                          struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_PUT_CONTENT);
     struct upload_txn u = {.txn.run = run_create, .repo = repo, .id = id, .alg = alg};
     return writer_run(meta_sqlite(m)->writer, &u.txn, err);
 }
@@ -71,6 +72,7 @@ static int find_upload(struct sqdb *db, struct slice repo, struct slice id, stru
 int sqlite_upload_get(struct meta *m, struct slice repo, struct slice id, struct arena *a,
                       struct meta_upload *out, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_GET_CONTENT);
     struct readers *readers = meta_sqlite(m)->readers;
     struct sqdb *db = readers_take(readers, err);
     if (!db)
@@ -94,6 +96,7 @@ static int run_save(struct txn *t, struct sqdb *db, struct error *err)
 int sqlite_upload_save(struct meta *m, struct slice repo, struct slice id, uint64_t offset,
                        bool staged, struct slice bytes, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_PUT_CONTENT);
     CHECK(staged || (bytes.n <= META_INLINE_MAX && bytes.n == offset));
     struct upload_txn u = {.txn.run = run_save,
                            .repo = repo,
@@ -115,6 +118,7 @@ static int run_delete(struct txn *t, struct sqdb *db, struct error *err)
 
 int sqlite_upload_delete(struct meta *m, struct slice repo, struct slice id, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_DELETE);
     struct upload_txn u = {.txn.run = run_delete, .repo = repo, .id = id};
     return writer_run(meta_sqlite(m)->writer, &u.txn, err);
 }
@@ -131,6 +135,7 @@ static int run_touch(struct txn *t, struct sqdb *db, struct error *err)
 
 int sqlite_upload_touch(struct meta *m, struct slice repo, struct slice id, struct error *err)
 {
+    STORAGE_TIMED(&meta_sqlite(m)->times, STORAGE_PUT_CONTENT);
     struct upload_txn u = {.txn.run = run_touch, .repo = repo, .id = id};
     return writer_run(meta_sqlite(m)->writer, &u.txn, err);
 }

@@ -58,7 +58,7 @@ enum step health_checks(struct request *r)
     else
         buf_puts(&b, "{}");
     bool well = slice_is(buf_view(&b), "{}");
-    enum step done = resp_json(r, "application/json; charset=utf-8", &b);
+    enum step done = resp_json(r, "application/json", &b);
     buf_release(&b);
     if (r->resp.status == 200 && !well)
         response_status(r, 503);

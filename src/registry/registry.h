@@ -26,8 +26,8 @@ struct registry_live {
     struct policy policy;
     struct authn *authn;         /* owned; NULL: nobody has to log in */
     struct validator *validator; /* owned; NULL: everything may be pushed */
-    unsigned tags_page;      /* tags in a page when the client names no n, and the most it gets */
-    unsigned catalog_page;   /* repositories, likewise */
+    unsigned tags_page;      /* the most tags in a page for a client that names n; more without */
+    unsigned catalog_page;   /* repositories in a page when the client names no n, and the most */
     bool include_references; /* events of manifests list what they refer to */
 };
 

@@ -6,7 +6,7 @@
 
 #include "base/banned.h"
 
-enum { LIST_BYTES_MAX = 8 * 1024 * 1024 };
+enum { LIST_BYTES_MAX = 8 * 1024 * 1024, TAGS_AT_ONCE = 10000 };
 
 static void write_names(struct json_writer *w, const struct meta_names *names)
 {
@@ -28,6 +28,16 @@ static enum step finish(struct request *r, struct buf *b, const struct meta_name
     return done;
 }
 
+/* As registry 3.1: tags.maxtags is about the n that a client names; without one it wants all. */
+static unsigned tags_most(struct request *r)
+{
+    unsigned most = live_of(r)->tags_page;
+    struct slice n = SLICE_NONE;
+    bool bad = false;
+    bool named = request_query(r, "n", &n, &bad) && n.n;
+    return named || most > TAGS_AT_ONCE ? most : TAGS_AT_ONCE;
+}
+
 enum step tags_get(struct request *r)
 {
     struct registry *reg = registry_of(r);
@@ -35,7 +45,7 @@ enum step tags_get(struct request *r)
     unsigned n;
     struct slice last;
     struct meta_names names = {0};
-    if (req_page(r, live_of(r)->tags_page, &n, &last, &err))
+    if (req_page(r, tags_most(r), &n, &last, &err))
         return step_error(r, &err);
     if (meta_tags(reg->c.meta, req_repo(r), last, n, r->arena, &names, &err)) {
         if (err.code == ERR_NAME_UNKNOWN)

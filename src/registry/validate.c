@@ -53,8 +53,10 @@ int validator_new(const struct validate_config *config, struct validator **out, 
     v->classes = xcalloc(config->n_classes, sizeof *v->classes);
     for (; v->n_classes < config->n_classes; v->n_classes++)
         v->classes[v->n_classes] = xstrdup(config->classes[v->n_classes]);
-    if (compile_all(config->urls_allow, config->n_urls_allow, &v->allow, &v->n_allow, err) ||
-        compile_all(config->urls_deny, config->n_urls_deny, &v->deny, &v->n_deny, err)) {
+    /* As registry: what is switched off need not be right. */
+    if (!v->disabled &&
+        (compile_all(config->urls_allow, config->n_urls_allow, &v->allow, &v->n_allow, err) ||
+         compile_all(config->urls_deny, config->n_urls_deny, &v->deny, &v->n_deny, err))) {
         validator_free(v);
         return -1;
     }

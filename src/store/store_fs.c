@@ -237,6 +237,7 @@ static double open_fds(void *arg)
 
 static void metrics_register(struct store_fs *fs, struct metrics *m)
 {
+    storage_times_init(&fs->times, m);
     fs->bytes = metrics_counter(m, "berth_store_bytes_written_total",
                                 "Bytes written to staged uploads.", "");
     fs->syncs = metrics_counter(m, "berth_store_syncs_total", "Calls of fsync by the store.", "");

@@ -14,19 +14,38 @@
 
 enum { VERIFY_SLICE = 256 * 1024 };
 
+/* That a directory is there does not tell that its name is durable: whoever made it may have
+ * failed, been killed, or not come to that yet. */
+static int sync_name(struct store_fs *fs, const struct digest *d, bool made, struct error *err)
+{
+    unsigned char first = 0;
+    (void)hex_decode(slice_first(digest_hex(d), 2), &first, 1);
+    atomic_uint_fast64_t *named = &fs->named[d->alg][first / 64];
+    uint64_t bit = UINT64_C(1) << (first % 64);
+    if (!made && (atomic_load(named) & bit))
+        return 0;
+    if (store_fs_sync(fs, fs->blobs[d->alg], "store.setup", err) != 0)
+        return -1;
+    (void)atomic_fetch_or(named, bit);
+    return 0;
+}
+
 int store_fs_blob_dir(struct store_fs *fs, const struct digest *d, bool make, struct error *err)
 {
     store_check_digest(d);
     char name[3] = {digest_hex(d).p[0], digest_hex(d).p[1], '\0'};
     int at = fs->blobs[d->alg];
     int fd = os_open(at, name, O_RDONLY | O_DIRECTORY, 0, "blob.open", err);
-    if (fd >= 0 || !make || err->sys != ENOENT)
-        return fd;
-    /* The first blob in it; or lost, by a restore that leaves out empty directories for one. */
-    if (os_mkdir(at, name, 0700, "store.setup", err) != 0 ||
-        store_fs_sync(fs, at, "store.setup", err) != 0)
-        return -1;
-    return os_open(at, name, O_RDONLY | O_DIRECTORY, 0, "blob.open", err);
+    bool made = fd < 0 && make && err->sys == ENOENT;
+    if (made) {
+        /* The first blob in it; or lost, by a restore that leaves out empty directories for one. */
+        if (os_mkdir(at, name, 0700, "store.setup", err) != 0)
+            return -1;
+        fd = os_open(at, name, O_RDONLY | O_DIRECTORY, 0, "blob.open", err);
+    }
+    if (fd >= 0 && make && sync_name(fs, d, made, err) != 0)
+        util_closep(&fd);
+    return fd;
 }
 
 static const char *blob_name(const struct digest *d)
@@ -87,7 +106,8 @@ static int entry_sync(struct store_fs *fs, int dir, const struct digest *d, stru
 {
     CLEANUP_CLOSE int fd = os_open(dir, blob_name(d), O_RDONLY, 0, "blob.open", err);
     return fd < 0 || store_fs_sync(fs, fd, "blob.dirsync", err) != 0 ||
-                   store_fs_sync(fs, dir, "blob.dirsync", err) != 0
+                   store_fs_sync(fs, dir, "blob.dirsync", err) != 0 ||
+                   sync_name(fs, d, false, err) != 0
                ? -1
                : 0;
 }
@@ -151,6 +171,7 @@ static int publish(struct store_fs *fs, const char *id, const struct digest *d, 
 int store_fs_publish(struct store *s, struct slice id, const struct digest *d, uint64_t size,
                      struct error *err)
 {
+    STORAGE_TIMED(&store_fs(s)->times, STORAGE_MOVE);
     struct store_fs *fs = store_fs(s);
     struct error own;
     if (!err)
@@ -177,6 +198,7 @@ struct open_ctx {
 static int blob_open(void *arg, struct error *err)
 {
     struct open_ctx *ctx = arg;
+    STORAGE_TIMED(&ctx->fs->times, STORAGE_READER);
     struct error why;
     error_clear(&why);
     CLEANUP_CLOSE int dir = store_fs_blob_dir(ctx->fs, ctx->d, false, &why);
@@ -237,6 +259,7 @@ int store_fs_verify(struct store *s, const struct digest *d, uint64_t size, bool
 
 int store_fs_stat(struct store *s, const struct digest *d, uint64_t *size, struct error *err)
 {
+    STORAGE_TIMED(&store_fs(s)->times, STORAGE_STAT);
     struct store_fs *fs = store_fs(s);
     struct error own;
     struct os_stat info = {0};
@@ -252,6 +275,7 @@ int store_fs_stat(struct store *s, const struct digest *d, uint64_t *size, struc
 
 int store_fs_remove(struct store *s, const struct digest *d, struct error *err)
 {
+    STORAGE_TIMED(&store_fs(s)->times, STORAGE_DELETE);
     struct store_fs *fs = store_fs(s);
     struct error own;
     if (!err)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "os/fdcache.h"
+#include "os/storage_time.h"
 #include "store/store_int.h"
 
 struct store_fs {
@@ -16,6 +17,8 @@ struct store_fs {
     int root;
     int uploads;
     int blobs[HASH_ALG_COUNT];
+    /* Of the directories below blobs/<alg>, by their number: whose name this process has synced. */
+    atomic_uint_fast64_t named[HASH_ALG_COUNT][4];
     int lock;
     struct fdcache *fds;
     /* Read-only while a failure was seen that no probe has answered yet. Two counters and not a
@@ -28,6 +31,7 @@ struct store_fs {
     struct metric *syncs;
     struct metric *publishes;
     struct metric *read_only;
+    struct storage_times times;
 };
 
 static inline struct store_fs *store_fs(struct store *s)

@@ -176,6 +176,7 @@ static int change_begin(struct fs_stage *st, uint64_t keep, struct error *err)
 
 int store_fs_stage_write(struct stage *base, const void *p, size_t n, struct error *err)
 {
+    STORAGE_TIMED(&store_fs(base->store)->times, STORAGE_WRITER);
     struct fs_stage *st = fs_stage(base);
     struct store_fs *fs = fs_of(st);
     uint64_t end;
@@ -237,6 +238,7 @@ int store_fs_stage_truncate(struct stage *base, uint64_t size, struct error *err
 
 int store_fs_stage_sync(struct stage *base, struct error *err)
 {
+    STORAGE_TIMED(&store_fs(base->store)->times, STORAGE_WRITER);
     struct fs_stage *st = fs_stage(base);
     struct store_fs *fs = fs_of(st);
     if (st->broken)
@@ -281,6 +283,7 @@ static bool entry_name(struct slice name, char out[256])
 
 int store_fs_stage_remove(struct store *s, struct slice id, struct error *err)
 {
+    STORAGE_TIMED(&store_fs(s)->times, STORAGE_DELETE);
     struct store_fs *fs = store_fs(s);
     char name[256];
     if (!entry_name(id, name))
@@ -303,6 +306,7 @@ static int list_entry(void *arg, const char *name)
 int store_fs_stage_list(struct store *s, int (*fn)(void *arg, struct slice id), void *arg,
                         struct error *err)
 {
+    STORAGE_TIMED(&store_fs(s)->times, STORAGE_LIST);
     struct list_ctx ctx = {fn, arg};
     /* A stop by fn is no failure. */
     return os_list(store_fs(s)->uploads, ".", list_entry, &ctx, "store.list", err) < 0 ? -1 : 0;

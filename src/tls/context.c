@@ -46,24 +46,33 @@ static void warn(struct material *m, const char *fmt, ...)
 
 /* --- certificate and key */
 
+static enum tls_age age_at(int64_t from, int64_t to, int64_t now, char *text, size_t size)
+{
+    char day[11];
+    int64_t left = (to - now) / DAY_S;
+    if (to <= now) {
+        tls_date(to, day);
+        (void)snprintf(text, size, "the certificate has expired on %s", day);
+        return TLS_AGE_OVER;
+    }
+    /* One that lives for a few days is renewed in time by whoever made it so. */
+    if (left >= SOON_DAYS || to - now >= (to - from) / 3)
+        return TLS_AGE_FINE;
+    (void)snprintf(text, size, "the certificate expires in %jd days", (intmax_t)left);
+    return TLS_AGE_SOON;
+}
+
 static void check_dates(struct material *m, X509 *leaf)
 {
     int64_t now = os_wall_ms() / 1000;
     int64_t from = tls_time(X509_get0_notBefore(leaf)), to = tls_time(X509_get0_notAfter(leaf));
-    char day[11];
+    char day[11], text[TLS_AGE_TEXT];
     if (from > now) {
         tls_date(from, day);
         warn(m, "the certificate is not valid before %s", day);
     }
-    tls_date(to, day);
-    if (to <= now) {
-        warn(m, "the certificate has expired on %s", day);
-        return;
-    }
-    /* One that lives for a few days is renewed in time by whoever made it so. */
-    int64_t left = (to - now) / DAY_S;
-    if (left < SOON_DAYS && to - now < (to - from) / 3)
-        warn(m, "the certificate expires in %jd days", (intmax_t)left);
+    if (age_at(from, to, now, text, sizeof text) != TLS_AGE_FINE)
+        warn(m, "%s", text);
 }
 
 static int check_pair(const struct tls_config *config, struct material *m, struct error *err)
@@ -286,6 +295,7 @@ int tls_context_new(const struct tls_config *config, struct tls_context **out, s
         tls_context_unref(c);
         return -1;
     }
+    c->made = tls_time(X509_get0_notBefore(sk_X509_value(m.chain, 0)));
     c->expiry = tls_time(X509_get0_notAfter(sk_X509_value(m.chain, 0)));
     c->warning = buf_steal(&m.warning, NULL);
     ERR_clear_error();
@@ -315,6 +325,11 @@ void tls_context_unref(struct tls_context *c)
 int64_t tls_context_expiry(const struct tls_context *c)
 {
     return c->expiry;
+}
+
+enum tls_age tls_context_age(const struct tls_context *c, int64_t now, char text[TLS_AGE_TEXT])
+{
+    return age_at(c->made, c->expiry, now, text, TLS_AGE_TEXT);
 }
 
 const char *tls_context_warning(const struct tls_context *c)

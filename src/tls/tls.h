@@ -46,6 +46,11 @@ struct tls_context *tls_context_ref(struct tls_context *c); /* any thread */
 void tls_context_unref(struct tls_context *c);              /* any thread; NULL is fine */
 /* Seconds since 1970 of the end of the leaf certificate. */
 int64_t tls_context_expiry(const struct tls_context *c);
+/* What its dates are at a time in seconds since 1970: with FINE, text is untouched; else it says
+ * what a warning should. A server runs for longer than a certificate lives. */
+enum { TLS_AGE_TEXT = 80 };
+enum tls_age { TLS_AGE_FINE, TLS_AGE_SOON, TLS_AGE_OVER };
+enum tls_age tls_context_age(const struct tls_context *c, int64_t now, char text[TLS_AGE_TEXT]);
 /* Something that should be looked at ("the certificate has expired", "expires in 9 days", "no
  * subject alternative name"), or NULL. Borrowed. */
 const char *tls_context_warning(const struct tls_context *c);

@@ -103,9 +103,9 @@ struct tls_context {
     BIO_METHOD *bio;
     struct tls_pool pool;
     struct tls_tickets tickets;
-    bool verifies; /* the certificate of a client has been checked when there is one */
-    int64_t expiry;
-    char *warning; /* or NULL */
+    bool verifies;        /* the certificate of a client has been checked when there is one */
+    int64_t made, expiry; /* of the leaf, in seconds since 1970 */
+    char *warning;        /* or NULL */
 };
 
 /* conn.c: how OpenSSL reads and writes. */

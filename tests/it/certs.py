@@ -2,6 +2,7 @@
 """Certificates for tests, made by openssl(1): a CA, and what it signs."""
 
 import subprocess
+import time
 from pathlib import Path
 
 
@@ -41,3 +42,23 @@ class Authority:
         new_key.rename(key)
         new_crt.rename(crt)
         return crt, key
+
+
+def brief(path, since, left):
+    """(certificate, key): signed by itself, valid since so many seconds and for so many more."""
+    path.mkdir(parents=True)
+    (path / "index").touch()
+    (path / "serial").write_text("01\n")
+    (path / "ca.cnf").write_text(f"[ca]\ndefault_ca = d\n[d]\ndatabase = {path}/index\n"
+                                 f"serial = {path}/serial\nnew_certs_dir = {path}\n"
+                                 "default_md = sha256\npolicy = p\n"
+                                 "x509_extensions = x\n[p]\ncommonName = supplied\n"
+                                 "[x]\nsubjectAltName = DNS:localhost\n")
+    crt, key, csr = path / "b.crt", path / "b.key", path / "b.csr"
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+            key, "-out", csr, "-subj", "/CN=localhost")
+    now = time.time()
+    dates = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(now + s)) for s in (-since, left)]
+    openssl("ca", "-batch", "-notext", "-selfsign", "-config", path / "ca.cnf",
+            "-keyfile", key, "-in", csr, "-out", crt, "-startdate", dates[0], "-enddate", dates[1])
+    return crt, key

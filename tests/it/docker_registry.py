@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's docker-registry as a server of its own, for what is compared with berth."""
+"""Debian's docker-registry (or $REGISTRY_BIN) as a server of its own, for what is compared with
+berth."""
 
 import http.client
 import os
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
 from clients import tool
-from harness import wait_for
+from harness import free_port, wait_for
 
 CONFIG = """version: 0.1
 log:
@@ -28,10 +28,8 @@ http:
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def program():
+    return os.environ.get("REGISTRY_BIN") or tool("docker-registry")
 
 
 class DockerRegistry:
@@ -59,8 +57,9 @@ class DockerRegistry:
     def start(self):
         self.port = free_port()
         env = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")}
+        env["OTEL_TRACES_EXPORTER"] = "none"  # registry 3 sends them to port 4318 otherwise
         with open(self.base / "log", "ab") as log:
-            self.process = subprocess.Popen([tool("docker-registry"), "serve", self.config()],
+            self.process = subprocess.Popen([program(), "serve", self.config()],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
         wait_for(self.answers, 30, "docker-registry's start")
         return self
@@ -85,5 +84,5 @@ class DockerRegistry:
     def collect_garbage(self, *options):
         """Offline, as its manual says."""
         assert self.process is None
-        subprocess.run([tool("docker-registry"), "garbage-collect", *options, self.config()],
+        subprocess.run([program(), "garbage-collect", *options, self.config()],
                        check=True, capture_output=True, timeout=120)

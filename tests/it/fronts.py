@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import TOP, wait_for
+from harness import TOP, free_ports, wait_for  # noqa: F401
 from registry_client import Registry
 
 EXAMPLES = TOP / "docs/examples"
@@ -26,17 +26,6 @@ def require(*names):
     for name in names:
         if not tool(name):
             pytest.skip(f"{name} is not installed")
-
-
-def free_ports(n):
-    """Free when asked; they are told to programs that cannot pick one themselves."""
-    held = [socket.socket() for _ in range(n)]
-    for s in held:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
 
 
 class Certificates:

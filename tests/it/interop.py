@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that Debian does not have, built by script/test-interop (which runs this file; its name
-keeps it out of the ordinary run)."""
+"""Clients that Debian does not have, and registry 3, built by script/test-interop (which runs this
+file; its name keeps it out of the ordinary run)."""
 
 import json
 import os
 import subprocess
 
 import pytest
-from images import debian_layout, read_layout
+from harness import binary
+from images import TOP, debian_layout, read_layout
 from registry_client import digest
 
 
@@ -109,3 +110,27 @@ def test_cosign(run, registry, repo, host):
         ref)
     run("cosign", "verify", "--insecure-ignore-tlog", "--allow-http-registry", "--key",
         "cosign.pub", ref)
+
+
+@pytest.fixture(params=["registry-3.0", "registry-3.1"])
+def another_registry(request):
+    """The environment in which the programs below use this registry in place of Debian's."""
+    path = os.path.join(os.environ.get("BERTH_INTEROP", "/nowhere"), request.param)
+    if not os.access(path, os.X_OK):
+        pytest.skip(f"{request.param} was not built")
+    return {**os.environ, "REGISTRY_BIN": path, "BERTH_BIN": binary()}
+
+
+def test_registry_side_by_side(another_registry):
+    r = subprocess.run([TOP / "script/compare-registry"], env=another_registry, capture_output=True,
+                       text=True, timeout=600, check=False)
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert "registry 3." in r.stdout
+
+
+def test_registry_directory(another_registry, tmp_path):
+    r = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                        f"--basetemp={tmp_path / 'inner'}", TOP / "tests/it/test_import.py"],
+                       env=another_registry, capture_output=True, text=True, timeout=600,
+                       check=False)
+    assert r.returncode == 0, r.stdout + r.stderr

@@ -149,6 +149,17 @@ def test_old_regctl_exclusive_end(registry, repo):
     assert r.status_code == 201
 
 
+def test_a_closing_put_says_where_it_stands(registry, repo):
+    """Also one without a body: what the client believes to be there is not."""
+    location = registry.start(repo)
+    r = registry.patch(location, data=b"0123456789", headers={"Content-Range": "0-9"})
+    url = closing(r.headers["Location"], digest(b"0123456789"))
+    r = registry.put(url, headers={"Content-Range": "20-20"})
+    error_of(r, 416, "RANGE_INVALID")
+    assert r.headers["Range"] == "0-9"
+    assert registry.put(url, headers={"Content-Range": "10-10"}).status_code == 201
+
+
 def test_out_of_order(registry, repo, alg):
     """2.4.5: skipping ahead at first, resending from 0, and the closing PUT are all 416, and the
     session survives each."""

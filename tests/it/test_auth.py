@@ -10,7 +10,9 @@ import re
 import shutil
 import signal
 import sqlite3
+import statistics
 import subprocess
+import termios
 import threading
 import time
 
@@ -40,9 +42,9 @@ def status(server, login, path="/v2/"):
     return ask(server, login, path).status_code
 
 
-def htpasswd_server(fresh_berth, tmp_path, users):
+def htpasswd_server(fresh_berth, tmp_path, users, **kw):
     return fresh_berth(config=config(tmp_path / "config.yml", "auth:\n  htpasswd:\n"
-                                     f"    realm: test\n    path: {users}\n"))
+                                     f"    realm: test\n    path: {users}\n"), **kw)
 
 
 # --- htpasswd files ---
@@ -77,7 +79,8 @@ def test_a_missing_file_is_made(fresh_berth, tmp_path):
     """As registry does: the user docker, whose password goes to the log, once."""
     users = tmp_path / "new" / "users"
     server = htpasswd_server(fresh_berth, tmp_path, users)
-    said = [r for r in server.records() if r.get("user") == "docker" and "password" in r]
+    said = wait_for(lambda: [r for r in server.records()
+                             if r.get("user") == "docker" and "password" in r], what="the line")
     assert len(said) == 1 and said[0]["level"] == "warning"
     password = said[0]["password"]
     assert re.fullmatch("[A-Za-z0-9]{24}", password)
@@ -87,6 +90,14 @@ def test_a_missing_file_is_made(fresh_berth, tmp_path):
     server.restart()
     assert status(server, basic("docker", password)) == 200
     assert len([r for r in server.records() if "password" in r]) == 1
+
+
+def test_the_password_that_was_made_is_told_at_any_level(fresh_berth, tmp_path):
+    """It is in no other place: with `log.level: error` nobody could ever log in."""
+    server = htpasswd_server(fresh_berth, tmp_path, tmp_path / "users",
+                             options={"log.level": "error"})
+    said = [r for r in server.records() if r.get("user") == "docker" and "password" in r]
+    assert status(server, basic("docker", said[0]["password"])) == 200
 
 
 def test_failures_are_limited(fresh_berth, tmp_path):
@@ -115,20 +126,21 @@ def test_who_is_known_does_not_wait_for_others(fresh_berth, tmp_path):
     """Bad logins fill the pool of bcrypt for many seconds: who is known never stands in that queue,
     also not when the file is to be looked at."""
     users = tmp_path / "users"
-    tool("-c", "-C14", "-i", users, "ann", password=b"right\n")
+    tool("-c", "-C13", "-i", users, "ann", password=b"right\n")
     server = htpasswd_server(fresh_berth, tmp_path, users)
     assert status(server, basic("ann", "right")) == 200
     guesses = [threading.Thread(target=status, args=(server, basic("bob", f"guess {i}")))
-               for i in range(20)]
+               for i in range(12)]
     for guess in guesses:
         guess.start()
-    worst, end = 0, time.monotonic() + 5
-    while time.monotonic() < end and any(guess.is_alive() for guess in guesses):
-        begun = time.monotonic()
+    # Not by the clock, which goes on while the machine does something else.
+    worst, waiting = 0, len(guesses)
+    while waiting:
         assert status(server, basic("ann", "right")) == 200
-        worst = max(worst, time.monotonic() - begun)
+        before, waiting = waiting, sum(guess.is_alive() for guess in guesses)
+        worst = max(worst, before - waiting)
         time.sleep(0.02)
-    assert worst < 2, "it waited behind the bad logins"
+    assert worst <= len(guesses) // 2, "it waited behind the bad logins"
     for guess in guesses:
         guess.join(timeout=60)
 
@@ -147,15 +159,13 @@ def test_unknown_users_cost_the_same(fresh_berth, tmp_path):
     tool("-c", "-C8", "-i", users, "ann", password=b"right\n")
     server = htpasswd_server(fresh_berth, tmp_path, users)
 
-    def median(name, tries):
-        times = []
-        for i in range(tries):
+    times = {"ann": [], "eve": []}
+    for i in range(9):
+        for name, seconds in times.items():  # in turns: whatever else the machine does meets both
             begun = time.perf_counter()
             assert status(server, basic(name, f"{name} {i}")) == 401
-            times.append(time.perf_counter() - begun)
-        return sorted(times)[tries // 2]
-
-    known, unknown = median("ann", 9), median("eve", 9)
+            seconds.append(time.perf_counter() - begun)
+    known, unknown = (statistics.median(seconds) for seconds in times.values())
     assert 0.5 < known / unknown < 2, (known, unknown)
 
 
@@ -257,7 +267,8 @@ def on_terminal(args, keys, cwd):
         except OSError:
             break
         while prompts < len(keys) and len(re.findall(rb"(?:word|again): ", shown)) > prompts:
-            time.sleep(0.05)  # the echo is off a moment after the prompt
+            # The echo is off a moment after the prompt.
+            wait_for(lambda: not termios.tcgetattr(fd)[3] & termios.ECHO, what="the end of the echo")
             os.write(fd, keys[prompts])
             prompts += 1
     os.close(fd)

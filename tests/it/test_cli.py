@@ -136,7 +136,8 @@ def test_file_environment_and_flag_in_that_order(fresh_berth, tmp_path):
     server = fresh_berth(config=str(config), options=unset)
     r = requests.delete(f"{server.url}/v2/a/manifests/x", timeout=10)
     assert r.status_code == 405 and "switched off" in r.json()["errors"][0]["detail"]
-    assert '"key":"http.headres"' in server.log() and "did you mean" in server.log()
+    wait_for(lambda: '"key":"http.headres"' in server.log() and "did you mean" in server.log(),
+             what="the warning")
     server.stop()
     by_env = fresh_berth(config=str(config), options=unset,
                          env={"REGISTRY_STORAGE_DELETE_ENABLED": "true"})

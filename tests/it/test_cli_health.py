@@ -161,9 +161,9 @@ def test_ipv6():
     try:
         with socket.socket(socket.AF_INET6) as s:
             s.bind(("::1", 0))
-            port = s.getsockname()[1]
     except OSError:
         pytest.skip("no IPv6 here")
+    port, = free_ports(1)
     unwell(health(f"http://[::1]:{port}/"), "::1")
     unwell(health("http://[::1]/"), "::1")
     # All addresses: those of IPv4 too.

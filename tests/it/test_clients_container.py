@@ -2,9 +2,11 @@
 """The container image: made by packaging/container/build out of the package, without a network; what
 is in it; and run by podman and docker where this machine runs containers, else in a chroot."""
 
+import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -14,7 +16,7 @@ from pathlib import Path
 import packages
 import pytest
 from clients import NOT_ALLOWED, Docker, Home, require, tool, unmount_below
-from fronts import Client, free_ports
+from fronts import Certificates, Client, example, free_ports
 from harness import TOP, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the engines need root")
@@ -238,6 +240,133 @@ def test_docker_runs_it(image):
         engine.run("kill", "-s", "TERM", "registry")
         wait_for(lambda: state("Running") == "false", 30, "the end")
         assert state("ExitCode") == "0"
+    finally:
+        engine.stop()
+        directory.cleanup()
+
+
+# nginx of this machine, in the place of the one that compose-nginx.yml names: nothing is downloaded.
+NGINX_CONF = """
+user root;
+worker_processes 1;
+pid /run/nginx.pid;
+error_log stderr;
+events {}
+http { access_log off; include /etc/nginx/conf.d/*.conf; }
+"""
+
+
+def nginx_image(path):
+    """docker-archive of `nginx:alpine`: the program, its libraries, and where it writes."""
+    program = tool("nginx")
+    libraries = re.findall(r"(/\S+)(?: \(0x|$)", subprocess.run(
+        ["ldd", program], capture_output=True, text=True, check=True).stdout, re.M)
+    root = path / "nginx"
+    for name in (program, *libraries):
+        target = root / name.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(os.path.realpath(name), target)
+    for name in ("etc/nginx", "run", "var/log/nginx", "var/lib/nginx", "tmp"):
+        (root / name).mkdir(parents=True)
+    (root / "etc/nginx/nginx.conf").write_text(NGINX_CONF)
+    (root / "etc/passwd").write_text("root:x:0:0::/:/none\n")
+    (root / "etc/group").write_text("root:x:0:\n")
+    (root / "etc/nsswitch.conf").write_text("hosts: files dns\n")
+    for name in glob.glob("/lib/*-linux-gnu/libnss_*.so.2") + glob.glob("/lib/*-linux-gnu/libresolv.so.2"):
+        target = root / name.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, target)
+    home = Home(path / "nginx-builder")
+    container = home.buildah("from", "scratch").stdout.strip()
+    home.buildah("copy", container, root, "/")
+    home.buildah("config", "--cmd", json.dumps([program, "-g", "daemon off;"]), container)
+    home.buildah("commit", container, "nginx:alpine")
+    archive = path / "nginx.tar"
+    home.buildah("push", "nginx:alpine", f"docker-archive:{archive}:nginx:alpine")
+    unmount_below(home.path)
+    return archive
+
+
+class Composed:
+    """A sample compose file with its files beside it, as the documentation says; only the port on
+    the outside is a free one."""
+
+    def __init__(self, engine, name, path, mapped):
+        self.engine = engine
+        self.path = path
+        self.port = free_ports(1)[0]
+        path.mkdir()
+        text = (TOP / "docs/examples" / name).read_text()
+        assert mapped in text
+        (path / "docker-compose.yml").write_text(
+            text.replace(mapped, f"127.0.0.1:{self.port}:{mapped.rsplit(':', 1)[1]}"))
+        (path / "data").mkdir(mode=0o700)
+        os.chown(path / "data", USER, USER)
+
+    def __call__(self, *args, check=True):
+        r = subprocess.run([tool("docker-compose"), *args], cwd=self.path, text=True, check=False,
+                           env={**self.engine.home.env, "DOCKER_HOST": self.engine.socket},
+                           capture_output=True, timeout=300)
+        assert not check or r.returncode == 0, r.stdout + r.stderr
+        return r
+
+    def up(self, client):
+        started(self("up", "-d", check=False))
+
+        def answers():
+            try:
+                return client.get("/v2/").status_code == 200
+            except OSError:
+                return False
+        try:
+            wait_for(answers, 60, "the registry behind the compose file")
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self('logs', check=False).stdout[-3000:]}") from None
+
+
+def test_compose_files(image, tmp_path):
+    """Each for real: its ports, volumes, networks and environment; and what was pushed is there
+    after `down` and `up`."""
+    require("docker", "dockerd", "containerd", "docker-compose", "htpasswd", "nginx", "buildah")
+    certs = Certificates(tmp_path / "issued")
+    directory = tempfile.TemporaryDirectory(prefix="berth.", ignore_cleanup_errors=True)
+    engine = Docker(Path(directory.name))
+    try:
+        engine.start()
+        engine.run("load", "-i", image.archive)
+        engine.run("load", "-i", nginx_image(tmp_path))
+        for name, mapped, tls, login in (
+                ("compose.yml", "127.0.0.1:5000:5000", False, False),
+                ("compose-tls.yml", "443:443", True, False),
+                ("compose-htpasswd.yml", "5000:5000", True, True),
+                ("compose-nginx.yml", "5043:443", True, True)):
+            c = Composed(engine, name, tmp_path / name.removesuffix(".yml"), mapped)
+            (c.path / "certs").mkdir()
+            for file, names in ((certs.certificate, ("domain.crt", "registry.pem")),
+                                (certs.key, ("domain.key", "registry.key"))):
+                for wanted in names:
+                    shutil.copy(file, c.path / "certs" / wanted)
+                    os.chmod(c.path / "certs" / wanted, 0o644)
+            (c.path / "auth").mkdir()
+            for wanted in ("htpasswd", "registry.htpasswd"):
+                (c.path / "auth" / wanted).write_text(subprocess.run(
+                    [tool("htpasswd"), "-Bbn", "-C", "5", "ann", "secret"], check=True,
+                    capture_output=True, text=True).stdout)
+            (c.path / "auth/nginx.conf").write_text(example(
+                "nginx-basic-auth.conf", {"server 127.0.0.1:5000;": "server registry:5000;"}))
+            client = Client(f"http{'s' if tls else ''}://127.0.0.1:{c.port}",
+                            ca=certs.ca if tls else None, auth=("ann", "secret") if login else None)
+            try:
+                c.up(client)
+                body = client.push_image("a/b", "1", layers=(os.urandom(200_000),))
+                c("down")
+                c.up(client)
+                assert client.manifest("a/b", "1").content == body
+                if login:
+                    stranger = Client(client.url, ca=certs.ca)
+                    assert stranger.get("/v2/").status_code == 401
+            finally:
+                c("down", check=False)
     finally:
         engine.stop()
         directory.cleanup()

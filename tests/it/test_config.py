@@ -207,17 +207,19 @@ def test_check_goes_on_after_an_error(write):
     path = write("""version: 0.1
 http:
   addr: nowhere
-  tls: {certificate: /nonexistent.pem, key: /nonexistent.key}
+  tls: {certificate: /nonexistent.pem, key: /nonexistent.key, clientcas: [/nonexistent.ca]}
 validation: {manifests: {urls: {allow: ['a'], deny: ['(']}}}
 auth: {token: {realm: a, service: b, issuer: c, rootcertbundle: /nonexistent.ca}}
 """)
     r = run("check", path)
     assert r.returncode == 1
     for line in ("3:3: error: http.addr: ", "4:9: error: http.tls.certificate: /nonexistent.pem",
+                 "4:40: error: http.tls.key: /nonexistent.key: No such file",
+                 "4:63: error: http.tls.clientcas: /nonexistent.ca: No such file",
                  "5:47: error: validation.manifests.urls.deny: ",
                  "6:49: error: auth.token.rootcertbundle: /nonexistent.ca cannot be read"):
         assert f"{path}:{line}" in r.stdout
-    assert r.stdout.endswith(": 4 errors, 0 warnings\n")
+    assert r.stdout.endswith(": 6 errors, 0 warnings\n")
     r = run("check", "--http.loops=x", "--http.tls.certificate=/nonexistent.pem",
             "--http.tls.key=/nonexistent.key")
     assert "--http.tls.certificate: error: http.tls.certificate: /nonexistent.pem" in r.stdout
@@ -379,6 +381,7 @@ def test_a_server_from_the_images_file_and_environment(fresh_berth, write, tmp_p
     assert r.status_code == 200
     assert r.headers["X-Content-Type-Options"] == "other"
     assert (tmp_path / "registry" / "berth.db").exists()
+    server.stop()  # with all that it logged
     log = server.log()
     assert "did you mean" in log and "REGISTRY_STORAGE_DELETE_ENABLD" in log
     assert "REGISTRY_PORT" not in log

@@ -31,6 +31,7 @@ def busy(fresh_berth):
     up.send(f"PUT {closing(location, digest(fresh))} HTTP/1.1\r\nHost: x\r\n"
             f"Content-Length: {len(fresh)}\r\n\r\n")
     up.send(fresh[:1 << 20])
+    wait_for(lambda: server.metric_sum("registry_http_in_flight_requests") == 2, what="both of them")
     registry.session.close()
     return server, data, down, got, fresh, up
 
@@ -69,13 +70,29 @@ def test_what_runs_is_finished(busy):
     assert Registry(server.url).blob("a", digest(fresh)).content == fresh
 
 
+def under_way(server):
+    """A request in its middle."""
+    c = Raw(server.url)
+    c.send(f"PATCH {Registry(server.url).start('a')} HTTP/1.1\r\nHost: x\r\n"
+           "Content-Length: 10\r\n\r\n01234")
+    wait_for(lambda: server.metric_sum("registry_http_in_flight_requests") >= 1)
+    return c
+
+
 def test_second_signal_exits_at_once(busy):
     server, _, down, _, _, up = busy
-    server.signal(signal.SIGTERM)
-    wait_for(lambda: server.debug("/readyz")[0] == 503)
-    # A repeat within 100 ms is the same wish (timeout(1) signals a process, then its group).
-    server.signal(signal.SIGTERM)
-    time.sleep(0.3)
+    # A repeat within 100 ms is the same wish (timeout(1) signals a process, then its group). On a
+    # loaded machine one may be later than that; not each time.
+    for _ in range(5):
+        server.signal(signal.SIGTERM)
+        wait_for(lambda: server.debug("/readyz")[0] in (0, 503))
+        server.signal(signal.SIGTERM)
+        time.sleep(0.3)
+        if server.alive():
+            break
+        server.wait(10)
+        server.start()
+        up = under_way(server)
     assert server.alive()
     start = time.monotonic()
     server.signal(signal.SIGTERM)

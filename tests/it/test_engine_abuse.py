@@ -133,9 +133,8 @@ def test_a_signal_ends_the_wait_for_a_job(fresh_berth):
 def test_the_debug_listener_has_connections_of_its_own(fresh_berth):
     server = fresh_berth(options={"http.limits.connections": "5"})
     held = [connect(server.host, server.port) for _ in range(20)]
-    time.sleep(0.2)
+    wait_for(lambda: server.metrics()["berth_http_connections"] >= 5)
     assert server.debug("/livez")[0] == 200
-    assert server.metrics()["berth_http_connections"] >= 5
     for sock in held:
         sock.close()
 
@@ -146,11 +145,11 @@ def test_few_descriptors_are_shared(fresh_berth):
     held = []
     for _ in range(500):
         held.append(connect(server.host, server.port))
+    wait_for(lambda: server.metrics()["berth_http_connections"] >= 50)
     time.sleep(0.3)
     assert server.debug("/livez")[0] == 200
     assert len(os.listdir(f"/proc/{server.pid}/fd")) < 300
-    open_now = server.metrics()["berth_http_connections"]
-    assert open_now >= 50
+    assert server.metrics()["berth_http_connections"] >= 50
     for sock in held:
         sock.close()
     with Client(server.host, server.port) as c:

@@ -34,7 +34,7 @@ def healthy(server):
 def test_without_checks(berth):
     r = requests.get(berth.debug_url + "/debug/health", timeout=20)
     assert (r.status_code, r.text) == (200, "{}")
-    assert r.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert r.headers["Content-Type"] == "application/json"
     assert requests.get(berth.url + "/debug/health", timeout=20).status_code == 404
     for path in ("/debug/vars", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline"):
         assert requests.get(berth.debug_url + path, timeout=20).status_code == 404, path
@@ -69,7 +69,8 @@ def test_a_file_takes_the_registry_away(fresh_berth, tmp_path):
     wait_for(lambda: healthy(server) is None, what="the check to succeed")
     assert r.get("/v2/a/b/manifests/t").status_code == 200
     assert server.metrics()[f'berth_health_check_up{{check="{down}"}}'] == 1
-    lines = [x["msg"] for x in server.records() if x.get("check") == str(down)]
+    lines = wait_for(lambda: (lambda found: found if len(found) > 1 else None)(
+        [x["msg"] for x in server.records() if x.get("check") == str(down)]), what="the second line")
     assert len(lines) == 2 and "fails" in lines[0] and "succeeds again" in lines[1]
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 import unixhttp as unix
 from certs import Authority
-from harness import Berth, binary, wait_for
+from harness import Berth, binary, free_port, wait_for
 from registry_client import Registry, digest
 
 
@@ -127,6 +127,57 @@ def test_socket_activation(tmp_path, authority):
         for _, s in named:
             s.close()
     assert os.path.exists(path), "the socket is systemd's, which goes on listening"
+
+
+def test_the_command_to_try_a_unix_socket(tmp_path, authority):
+    """It works as it is printed, with TLS and a prefix too."""
+    crt, key = authority.issue("server")
+    for more, want in (({}, "http://localhost/v2/"),
+                       ({"http.tls.certificate": crt, "http.tls.key": key, "http.prefix": "/p/"},
+                        "https://localhost/p/v2/")):
+        b = Berth(tmp_path / want[:5], addr=f"unix:{tmp_path}/a.sock", options=more)
+        try:
+            command = b._said("curl") or b._said("  curl")
+            assert command == f"--unix-socket {tmp_path}/a.sock {want}"
+            r = subprocess.run(["curl", "-sS", "-m", "20", "--cacert", authority.ca, *command.split()],
+                               capture_output=True, text=True, timeout=60, check=False)
+            assert r.stdout == "{}", r.stderr
+        finally:
+            b.stop()
+
+
+def test_several_debug_sockets(tmp_path):
+    """A unit with an address of each family has two sockets of one name: neither is the registry's."""
+    named = [("debug", listening()), ("http", listening()), ("debug", listening())]
+    b = Activated(tmp_path / "b", named)
+    try:
+        ports = [s.getsockname()[1] for _, s in named]
+        assert b.urls == [f"http://127.0.0.1:{ports[1]}"]
+        assert b.debug_url == f"http://127.0.0.1:{ports[0]}"
+        for port in (ports[0], ports[2]):
+            assert requests.get(f"http://127.0.0.1:{port}/livez", timeout=20).status_code == 200
+            assert requests.get(f"http://127.0.0.1:{port}/v2/", timeout=20).status_code == 404
+    finally:
+        b.stop()
+        for _, s in named:
+            s.close()
+
+
+@pytest.mark.parametrize("passed, said", [(0, 3), (1, 4)])
+def test_sockets_that_were_not_passed(tmp_path, passed, said):
+    """The number is then of a file of our own: to be said so, and not what the kernel says of it."""
+    script = "for fd in 4 5 6 7 8 9; do eval \"exec $fd>&-\"; done; LISTEN_PID=$$ exec \"$@\""
+    with listening() as s:
+        if passed:
+            script = f"exec 3<&{s.fileno()}; {script}"
+        else:
+            script = f"exec 3>&-; {script}"
+        r = subprocess.run(["bash", "-c", script, "bash", binary(), "serve", "--http.debug.addr=",
+                            f"--storage.filesystem.rootdirectory={tmp_path}/data"],
+                           env={**os.environ, "LISTEN_FDS": str(passed + 1)}, text=True, timeout=60,
+                           capture_output=True, pass_fds=[s.fileno()], check=False)
+    assert r.returncode == 1
+    assert f"LISTEN_FDS is {passed + 1}, but descriptor {said} is no listening socket" in r.stderr, r.stderr
 
 
 # --- URLs ---
@@ -257,11 +308,9 @@ def test_in_memory_leaves_nothing_when_hurried(tmp_path):
 @pytest.mark.parametrize("addr, warned", [("127.0.0.1:0", False), ("0.0.0.0:0", True)])
 def test_an_open_registry_is_warned_of(tmp_path, addr, warned):
     b = Berth(tmp_path / "b", addr=addr)
-    try:
-        found = [x for x in b.records() if "no login is configured" in x.get("msg", "")]
-        assert bool(found) == warned
-    finally:
-        b.stop()
+    b.stop()
+    found = [x for x in b.records() if "no login is configured" in x.get("msg", "")]
+    assert bool(found) == warned
 
 
 def families(port):
@@ -282,10 +331,7 @@ def test_every_address_is_one_of_either_family(tmp_path, every):
             s.bind(("::1", 0))
     except OSError:
         pytest.skip("no IPv6 here")
-    with socket.socket(socket.AF_INET6) as s:  # nobody else has it, in either family
-        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        s.bind(("::", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     more = f"[{{addr: '{every}:{port}'}}]"
     b = Berth(tmp_path / "b", addr=f"{every}:0", options={
         "http.listeners": more, "http.debug.addr": f"{every}:0"})

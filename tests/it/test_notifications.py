@@ -14,7 +14,7 @@ import time
 
 import pytest
 import yaml
-from harness import binary, wait_for
+from harness import binary, free_port, wait_for
 from registry_client import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Registry, digest, image, index
 
 EVENTS1 = "application/vnd.docker.distribution.events.v1+json"
@@ -496,7 +496,7 @@ def normalized(hook):
     return out
 
 
-def drive(url):
+def drive(url, hook):
     r = Registry(url)
     body = r.push_image("a/b", "v1", config=b"{}", layers=[b"layer"])
     manifest, layer = digest(body), digest(b"layer")
@@ -513,7 +513,7 @@ def drive(url):
     assert r.blob("a/b", layer, headers={"If-None-Match": f'"{layer}"'}).status_code == 304
     for _ in range(2):
         assert r.post(f"/v2/a/c/blobs/uploads/?mount={layer}&from=a/b").status_code == 201
-    time.sleep(1)  # berth writes pulls a moment later: after what comes next, without this
+    hook.wait(12)  # berth writes pulls a moment later: after what comes next, without this
     assert r.delete(f"/v2/a/b/manifests/{manifest}").status_code == 202
     assert r.delete(f"/v2/a/c/blobs/{layer}").status_code == 202
 
@@ -523,14 +523,12 @@ def test_same_as_registry(told, hook, tmp_path):
     """The same requests: the same events, member by member in the same order; pulls may come a
     moment later than the changes beside them."""
     berth = told(notifications={"envelope": 2, "events": {"includereferences": True}})
-    drive(berth.url)
+    drive(berth.url, hook)
     hook.wait(15)
     theirs = Hook()
     config = configuration(tmp_path / "registry.yml", endpoint(theirs),
                            events={"includereferences": True})
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     document = yaml.safe_load(config.read_text())
     document["storage"]["filesystem"]["rootdirectory"] = str(tmp_path / "registry")
     document["http"]["addr"] = f"127.0.0.1:{port}"
@@ -542,7 +540,7 @@ def test_same_as_registry(told, hook, tmp_path):
             with socket.socket() as s:
                 return s.connect_ex(("127.0.0.1", port)) == 0
         wait_for(up, 20, "docker-registry")
-        drive(f"http://127.0.0.1:{port}")
+        drive(f"http://127.0.0.1:{port}", theirs)
         theirs.wait(15)
         settle(hook, 0.5)
         # Which of what happened at about the same time comes first is not compared.

@@ -4,8 +4,8 @@
 import os
 import re
 
-from harness import wait_for
-from registry_client import Raw, Registry, digest
+from harness import TOP, wait_for
+from registry_client import Raw, Registry, digest, image
 
 
 def access_lines(server, rid):
@@ -91,13 +91,13 @@ def test_metrics(fresh_berth):
                  "registry_http_request_size_bytes_bucket",
                  "registry_http_response_size_bytes_bucket"):
         assert re.search(rf"^{name}\{{", text, re.M), name
-    values = server.metrics()
 
     def total(handler, method, code):
-        return sum(v for k, v in values.items()
-                   if k.startswith("registry_http_requests_total{") and f'handler="{handler}"' in k
-                   and f'method="{method}"' in k and f'code="{code}"' in k)
+        return server.metric_sum("registry_http_requests_total", f'handler="{handler}"',
+                                 f'method="{method}"', f'code="{code}"')
 
+    # A request is counted when its answer is out, so perhaps a moment after it came.
+    wait_for(lambda: total("tags", "get", 200) == 1, what="the last request")
     assert total("manifest", "get", 200) == 2
     assert total("manifest", "put", 201) == 1
     assert total("blob", "get", 404) == 1
@@ -114,6 +114,49 @@ def test_metrics(fresh_berth):
             name = m.group(1)
             base = re.sub(r"_(bucket|sum|count)$", "", name)
             assert name in typed or typed.get(base) == "histogram", line
+
+
+def test_storage_actions(fresh_berth):
+    """registry's metric of its storage driver: what each access counts as, and that what is
+    answered from memory is none."""
+    server = fresh_berth()
+    registry = Registry(server.url)
+    large = os.urandom(100_000)
+
+    def counts():
+        name = "registry_storage_action_seconds_count"
+        return {k: int(server.metric_sum(name, f'action="{k}"', 'driver="filesystem"')) for k in
+                ("GetContent", "PutContent", "Reader", "Writer", "Stat", "List", "Move", "Delete")}
+
+    def made(action):
+        before = counts()
+        action()
+        return {k: n - before[k] for k, n in counts().items() if n != before[k]}
+
+    assert registry.manifest("a/b", "none").status_code == 404
+    pushed = made(lambda: registry.push_blob("a/b", large))
+    assert pushed["Writer"] >= 2 and pushed["Move"] == 1 and pushed["Delete"] == 1, pushed
+    assert pushed["PutContent"] >= 2, pushed  # the upload's beginning, and the commit
+    body = image(b"{}", [large])
+    registry.push_blob("a/b", b"{}")
+    assert set(made(lambda: registry.push_manifest("a/b", "t", body))) == {"PutContent"}
+    assert made(lambda: registry.manifest("a/b", "t")) == {"GetContent": 1}
+    assert made(lambda: registry.manifest("a/b", "t")) == {}  # the cache of manifests
+    assert made(lambda: registry.blob("a/b", digest(b"{}"))) == {"GetContent": 1}
+    assert set(made(lambda: registry.blob("a/b", digest(large), "HEAD"))) == {"Stat"}
+    assert made(lambda: registry.blob("a/b", digest(large)))["Reader"] == 1
+    assert "Reader" not in made(lambda: registry.blob("a/b", digest(large)))  # it is still open
+    assert made(lambda: registry.tags("a/b")) == {"List": 1}
+    assert made(registry.catalog) == {"List": 1}
+    assert made(lambda: registry.delete("/v2/a/b/manifests/t"))["Delete"] == 1
+    assert server.metric_sum("registry_storage_action_seconds_sum", 'action="PutContent"') > 0
+
+
+def test_every_metric_is_in_the_documentation(fresh_berth):
+    server = fresh_berth()
+    text = (TOP / "docs/metrics.md").read_text()
+    families = re.findall(r"^# TYPE (\S+) ", server.debug("/metrics")[1], re.M)
+    assert [f for f in families if f"`{f}" not in text] == []
 
 
 def test_label_values_are_bounded(fresh_berth):

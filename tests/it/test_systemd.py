@@ -15,7 +15,7 @@ import time
 import packages
 import pytest
 import requests
-from harness import TOP, Berth, binary, wait_for
+from harness import TOP, Berth, binary, free_port, wait_for
 from machine import Machine
 from registry_client import Registry
 
@@ -102,11 +102,11 @@ def notify_socket(path):
 def test_notification_and_watchdog(tmp_path):
     with notify_socket(tmp_path / "notify") as s:
         server = Berth(tmp_path / "berth", env={"NOTIFY_SOCKET": str(tmp_path / "notify"),
-                                                "WATCHDOG_USEC": "1000000"}, start=False)
+                                                "WATCHDOG_USEC": "3000000"}, start=False)
         try:
             server.spawn()
             said = []
-            end = time.monotonic() + 20
+            end = time.monotonic() + 30
             # Half of what systemd waits for, or more often; so at least three in two periods.
             while time.monotonic() < end and sum(m == "WATCHDOG=1" for _, m in said) < 4:
                 for message in s.recv(4096).decode().splitlines():
@@ -115,7 +115,7 @@ def test_notification_and_watchdog(tmp_path):
             assert "READY=1" in words
             beats = [t for t, m in said if m == "WATCHDOG=1"]
             assert len(beats) >= 4, words
-            assert max(b - a for a, b in zip(beats, beats[1:])) < 1.0, beats
+            assert max(b - a for a, b in zip(beats, beats[1:])) < 3.0, beats
             server.signal(signal.SIGTERM)
             while "STOPPING=1" not in words:
                 words += s.recv(4096).decode().splitlines()
@@ -142,12 +142,6 @@ def test_no_watchdog_for_another_process(tmp_path):
             assert "READY=1" in words and "WATCHDOG=1" not in words
         finally:
             server.stop()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
@@ -269,11 +263,11 @@ def test_restart_and_crash(machine):
 
 def test_watchdog(machine):
     """A process that stands still is replaced; one that works is left alone."""
-    machine.put("/etc/systemd/system/berth.service.d/short.conf", "[Service]\nWatchdogSec=2\n")
+    machine.put("/etc/systemd/system/berth.service.d/short.conf", "[Service]\nWatchdogSec=4\n")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", "berth")
     pid = show(machine, "MainPID")
-    time.sleep(5)
+    time.sleep(9)
     assert active(machine) and show(machine, "MainPID") == pid, journal(machine)[-2000:]
     machine.run("kill", "-STOP", pid)
     wait_for(lambda: active(machine) and show(machine, "MainPID") not in (pid, "0"), 60,

@@ -132,6 +132,22 @@ def test_ten_thousand_tags(registry, many):
     assert r.json()["tags"] == ["v05000", "v05001", "v05002"]
 
 
+def test_maxtags_is_about_a_named_n(fresh_berth):
+    """As registry 3.1: who names no n gets them all."""
+    registry = Registry(fresh_berth(options={"tags.maxtags": 2}).url)
+    for tag in "abcde":
+        registry.push_image("r", tag)
+    for query in ("", "?n=", "?last="):
+        r = registry.get(f"/v2/r/tags/list{query}")
+        assert r.json()["tags"] == list("abcde")
+        assert "Link" not in r.headers
+    assert registry.get("/v2/r/tags/list?last=b").json()["tags"] == list("cde")
+    r = registry.tags("r", n=4)
+    assert r.json()["tags"] == ["a", "b"]
+    assert r.headers["Link"] == '</v2/r/tags/list?last=b&n=2>; rel="next"'
+    assert registry.tags("r", n=1).json()["tags"] == ["a"]
+
+
 def test_the_default_page_holds_what_the_suite_pushes(registry, repo):
     """2.4.14: `last` alone, and Link not followed, for a few dozen tags."""
     registry.push_blob(repo, b"{}")

@@ -287,7 +287,7 @@ def test_drain(tmp_path, authority):
     shaking = Raw(server.url)
     down = Tls(server.url, authority, receive=65536)
     down.request("GET", f"/v2/a/b/blobs/{dgst}")
-    time.sleep(0.2)
+    wait_for(lambda: server.metric_sum("registry_http_in_flight_requests") == 1, what="the answer")
     ended = threading.Thread(target=server.stop)
     ended.start()
     assert idle.sock.recv(1) == b""  # a close_notify: an end without one raises

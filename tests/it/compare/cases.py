@@ -5,6 +5,7 @@ time or chance. Ids are paths, so that docs/differences.md can name groups of th
 import hashlib
 import json
 
+from . import tokens
 from .wire import Case, with_digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -641,6 +642,52 @@ def logins(s):
             s.add(f"login/{id_}/{route}", method, path, headers)
 
 
+def with_tokens(s, named=False):
+    """With auth.token: who has which token, on every kind of route."""
+    who = {id_: [("Authorization", "Bearer " + text)]
+           for id_, text in tokens.all_tokens(named).items()}
+    good = who["good"][0][1]
+    who |= {"nobody": (), "basic": [("Authorization", "Basic YW5uYTp4")],
+            "nothing": [("Authorization", "Bearer ")], "lower": [("Authorization", "b" + good[1:])]}
+    for id_, headers in who.items():
+        for route, method, path in (
+                ("base", "GET", "/v2/"), ("catalog", "GET", "/v2/_catalog"),
+                ("tags", "GET", "/v2/no/such/tags/list"),
+                ("blob", "HEAD", f"/v2/no/such/blobs/{ABSENT}"),
+                ("manifest", "GET", "/v2/no/such/manifests/x"),
+                ("put", "PUT", "/v2/no/such/manifests/x"),
+                ("delete", "DELETE", f"/v2/no/such/manifests/{ABSENT}"),
+                ("upload", "POST", "/v2/no/such/blobs/uploads/"),
+                ("mount", "POST",
+                 f"/v2/no/such/blobs/uploads/?mount={ABSENT}&from=cmp/other")):
+            s.add(f"token/{id_}/{route}", method, path, headers)
+
+
+def with_keys(s):
+    with_tokens(s, named=True)
+
+
+def redirected(s):
+    """auth.token.autoredirect."""
+    for id_, headers in (("plain", ()), ("host", [("Host", "registry.example:5000")]),
+                         ("proto", [("X-Forwarded-Proto", "http")]),
+                         ("both", [("X-Forwarded-Proto", "https"),
+                                   ("X-Forwarded-Host", "front.example")])):
+        s.add(f"redirected/{id_}", "GET", "/v2/", headers)
+
+
+def pages(s):
+    """catalog.maxentries and tags.maxtags, both small."""
+    for name in "abcde":
+        for id_, data in (("config", CONFIG), ("small", SMALL)):
+            s.push(f"pages/push/{name}/{id_}", data, f"list/{name}")
+        s.manifest(f"pages/tag/{name}", IMAGE, "x", OCI_MANIFEST, f"list/{name}")
+        s.manifest(f"pages/tags/{name}", IMAGE, name, OCI_MANIFEST, "list/a")
+    for id_, query in PAGES.items():
+        s.add(f"pages/of-tags/{id_}", "GET", "/v2/list/a/tags/list" + query)
+        s.add(f"pages/of-catalog/{id_}", "GET", "/v2/_catalog" + query)
+
+
 def closed(s):
     """What a registry refuses that may not delete."""
     for id_, data in (("config", CONFIG), ("small", SMALL)):
@@ -736,6 +783,32 @@ def validated(s):
     s.manifest("validated/index", INDEX, "i", OCI_INDEX)
 
 
+def platforms(s):
+    """validation.manifests.indexes: which of an index's images have to be there. (registry 3 dies of
+    an image without a platform.)"""
+    for id_, data in (("config", CONFIG), ("small", SMALL)):
+        s.push(f"platforms/push/{id_}", data)
+    s.manifest("platforms/image", IMAGE, digest(IMAGE), OCI_MANIFEST)
+    there, absent = descriptor(IMAGE, OCI_MANIFEST), descriptor(b"absent", OCI_MANIFEST)
+
+    def of(child, os, architecture, **more):
+        return {**child, "platform": {"os": os, "architecture": architecture, **more}}
+
+    for id_, children in (
+            ("all-there", [of(there, "linux", "amd64"), of(there, "linux", "arm64")]),
+            ("listed-there", [of(there, "linux", "amd64"), of(absent, "linux", "arm64")]),
+            ("listed-absent", [of(there, "linux", "arm64"), of(absent, "linux", "amd64")]),
+            ("none-listed", [of(absent, "linux", "arm64"), of(absent, "windows", "amd64")]),
+            ("capitals", [of(absent, "Linux", "AMD64")]),
+            ("variant", [of(absent, "linux", "amd64", variant="v2")]),
+            ("unknown", [of(there, "linux", "amd64"), of(absent, "unknown", "unknown")]),
+            ("all-absent", [of(absent, "linux", "amd64")])):
+        for kind, media_type in (("oci", OCI_INDEX), ("docker", DOCKER_LIST)):
+            s.manifest(f"platforms/{kind}/{id_}", {"schemaVersion": 2, "mediaType": media_type,
+                                                   "manifests": children}, id_, media_type)
+            s.add(f"platforms/{kind}/{id_}/GET", "GET", f"/v2/{REPO}/manifests/{id_}", ALL_TYPES)
+
+
 CONFIGURATION = {"version": 0.1, "log": {"level": "error", "accesslog": {"disabled": True}},
                  "storage": {"filesystem": {}, "delete": {"enabled": True},
                              "maintenance": {"uploadpurging": {"enabled": False, "age": "168h",
@@ -754,6 +827,9 @@ def merged(*changes):
         at[path[-1]] = value
     return out
 
+
+TOKEN = {"realm": tokens.REALM, "service": tokens.SERVICE, "issuer": tokens.ISSUER}
+BY_CERTIFICATE = {**TOKEN, "rootcertbundle": "{dir}/certificate.pem"}
 
 # Of each run: its configuration (JSON is YAML; {dir} is the run's directory) and its requests.
 RUNS = {
@@ -777,7 +853,28 @@ RUNS = {
     "validated": (merged((("validation",), {"manifests": {"urls": {
         "allow": [r"^https?://good\.example/"], "deny": ["secret"]}}}),
         (("policy",), {"repository": {"classes": ["image"]}})), validated),
+    "pages": (merged((("catalog",), {"maxentries": 3}), (("tags",), {"maxtags": 2})), pages),
+    "token": (merged((("auth",), {"token": BY_CERTIFICATE})), with_tokens),
+    "token-redirect": (merged((("auth",), {"token": {**BY_CERTIFICATE, "autoredirect": True}})),
+                       redirected),
+    # Only registry 3 knows these.
+    "token-keys": (merged((("auth",), {"token": {**TOKEN, "jwks": "{dir}/jwks"}})), with_keys),
+    "token-algorithms": (merged((("auth",), {"token": {**BY_CERTIFICATE,
+                                                       "signingalgorithms": ["ES256"]}})),
+                         with_tokens),
+    "platforms-none": (merged((("validation",), {"manifests": {"indexes": {"platforms": "none"}}})),
+                       platforms),
+    "platforms-list": (merged((("validation",), {"manifests": {"indexes": {
+        "platforms": "List", "platformlist": [{"os": "linux", "architecture": "amd64"}]}}})),
+        platforms),
+    "token-path": (merged((("auth",), {"token": {**BY_CERTIFICATE, "autoredirect": True,
+                                                 "autoredirectpath": "/a/path"}})), redirected),
 }
+SINCE_3 = ("token-keys", "token-algorithms", "token-path", "platforms-none", "platforms-list")
+
+
+def runs_of(version):
+    return [name for name in RUNS if name not in SINCE_3 or not version.startswith("2.")]
 
 
 def cases_of(run):

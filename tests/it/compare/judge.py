@@ -22,6 +22,16 @@ def plain(value, server):
     return re.sub(r"_state=[^&>]*", "_state={state}", value)
 
 
+def scope_in_order(challenge):
+    """registry writes a scope's parts in the order of chance."""
+    def parts(m):
+        each = (x.rpartition(":") for x in m[1].split(" "))
+        return 'scope="{}"'.format(" ".join(sorted(
+            f"{name}:{','.join(sorted(actions.split(',')))}" for name, _, actions in each)))
+
+    return re.sub(r'scope="([^"]*)"', parts, challenge)
+
+
 @dataclass
 class Difference:
     case: str
@@ -42,6 +52,8 @@ def header_differences(case, left, right, left_server, right_server):
         b = ABSENT if b is None else plain(b, right_server)
         if name == "allow":  # a set
             a, b = (x if x == ABSENT else ", ".join(sorted(x.split(", "))) for x in (a, b))
+        if name == "www-authenticate":
+            a, b = scope_in_order(a), scope_in_order(b)
         if name == "location" and ABSENT not in (a, b):
             absolute = [x.startswith("{base}") for x in (a, b)]
             if absolute[0] != absolute[1]:
@@ -93,6 +105,7 @@ def differences(case, left, right, left_server, right_server):
 class Row:
     """One documented difference. Each list has globs, of which one has to fit."""
     id: str
+    versions: list  # of registry: "2", "3", "3.1"; empty: every one
     requests: list
     what: list
     registry: list
@@ -100,6 +113,9 @@ class Row:
     why: str
     line: int
     hits: int = 0
+
+    def of(self, version):
+        return not self.versions or any(f"{version}.".startswith(f"{v}.") for v in self.versions)
 
     def covers(self, d):
         return (d.what in self.what and fits(d.case, self.requests)
@@ -111,11 +127,12 @@ def fits(text, patterns):
     return any(fnmatch.fnmatchcase(text, p.replace("[", "[[]")) for p in patterns)
 
 
-HEADINGS = ["id", "requests", "what", "registry", "berth", "why"]
+HEADINGS = ["id", "of", "requests", "what", "registry", "berth", "why"]
 
 
-def read_table(path):
-    """The rows of every table in the file whose headings are HEADINGS."""
+def read_table(path, version=None):
+    """The rows of every table in the file whose headings are HEADINGS; of one version of registry,
+    those that hold for it."""
     rows, inside = [], False
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         if not line.startswith("|"):
@@ -127,7 +144,7 @@ def read_table(path):
         elif inside and not set(line) <= set("|-: "):
             if len(cells) != len(HEADINGS):
                 raise ValueError(f"{path}:{number}: {len(cells)} cells, not {len(HEADINGS)}")
-            id_, requests, what, registry, berth, why = cells
+            id_, of, requests, what, registry, berth, why = cells
 
             def quoted(cell):
                 return re.findall(r"`([^`]*)`", cell)
@@ -135,9 +152,12 @@ def read_table(path):
             values = [quoted(c) for c in (requests, what, registry, berth)]
             if not all(values) or not why:
                 raise ValueError(f"{path}:{number}: a cell has no `value`")
-            rows.append(Row(id_.strip("`"), *values, why, number))
+            if not re.fullmatch(r"all|\d+(\.\d+)*( \d+(\.\d+)*)*", of):
+                raise ValueError(f"{path}:{number}: {of!r} names no versions")
+            versions = [] if of == "all" else of.split()
+            rows.append(Row(id_.strip("`"), versions, *values, why, number))
     ids = [r.id for r in rows]
     for id_ in ids:
         if ids.count(id_) > 1:
             raise ValueError(f"{path}: {id_} is there twice")
-    return rows
+    return rows if version is None else [r for r in rows if r.of(version)]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts Debian's docker-registry and berth from the same configuration file and environment, each
-with ports and a directory of its own, which the environment names."""
+"""Starts registry and berth from the same configuration file and environment, each with ports and a
+directory of its own, which the environment names."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,8 +17,18 @@ START_SECONDS = 60
 
 
 def registry_binary():
-    """Debian's package docker-registry, or None."""
+    """$REGISTRY_BIN, else that of Debian's package docker-registry, or None."""
     return os.environ.get("REGISTRY_BIN") or shutil.which("docker-registry")
+
+
+def registry_version(binary):
+    """What `registry --version` says: "2.8.2", "3.0.0"."""
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=30,
+                          check=True).stdout
+    found = re.search(r"\bv?(\d+(?:\.\d+)+)[^ ]*$", said.strip())
+    if not found:
+        raise ValueError(f"{binary} --version says no version: {said!r}")
+    return found[1]
 
 
 def free_port():
@@ -52,6 +63,8 @@ class Process:
             "REGISTRY_HTTP_ADDR": f"127.0.0.1:{self.port}",
             "REGISTRY_HTTP_DEBUG_ADDR": f"127.0.0.1:{self.debug_port}",
             "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": str(self.directory / "data"),
+            # registry 3 sends its traces to port 4318 otherwise.
+            "OTEL_TRACES_EXPORTER": "none",
             "ASAN_OPTIONS": "exitcode=99:detect_leaks=1",
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=98",
         })

@@ -262,7 +262,7 @@ static double ask_slowly(void *arg)
 {
     struct meeting *t = arg;
     atomic_store(&t->asked, true);
-    for (int i = 0; i < 2000 && !atomic_load(&t->registered); i++)
+    for (int i = 0; i < 10000 && !atomic_load(&t->registered); i++)
         (void)usleep(1000);
     t->met = atomic_load(&t->registered);
     return 1;

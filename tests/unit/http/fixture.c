@@ -82,6 +82,9 @@ static int sink_write(struct request *r, const char *p, size_t n, struct error *
 {
     struct fixture *f = r->app;
     uint64_t *sum = r->state;
+    atomic_fetch_add(&f->sink_calls, 1);
+    while (atomic_load(&f->sink_held))
+        sleep_ms(1);
     if (atomic_load(&f->sink_delay_ms))
         sleep_ms(atomic_load(&f->sink_delay_ms));
     atomic_fetch_add(&f->chunks, 1);
@@ -243,6 +246,12 @@ static enum step f_next(struct request *r)
 
 static enum step auth_pool(struct request *r)
 {
+    struct fixture *f = r->app;
+    if (slice_is(request_field(r, "x-auth"), "pool-slow")) {
+        atomic_fetch_add(&f->entered, 1);
+        while (sem_wait(&f->gate) && errno == EINTR)
+            ;
+    }
     if (slice_is(request_field(r, "x-auth"), "pool-deny"))
         return h_refuse(r);
     r->principal = SLICE_LIT("alice");
@@ -391,6 +400,7 @@ void fixture_stop(struct fixture *f)
         f->running = false;
     if (f->running) {
         http_server_stop(f->server);
+        atomic_store(&f->sink_held, false);
         for (int i = 0; i < 64; i++) /* nobody waits at the gate any more */
             (void)sem_post(&f->gate);
         fixture_join(f);
@@ -400,6 +410,7 @@ void fixture_stop(struct fixture *f)
     for (int i = POOL_DB; i < POOL_COUNT; i++)
         pool_free(f->config.pools[i]);
     metrics_free(f->metrics);
+    log_flush(f->log, 10000); /* log_free would not wait for a slow disk, and its file goes now */
     log_free(f->log);
     (void)close(f->log_fd);
     (void)unlink(f->log_path);
@@ -426,9 +437,27 @@ void sleep_ms(unsigned ms)
 
 void wait_for(atomic_uint *v, unsigned n)
 {
-    for (int i = 0; i < 5000 && atomic_load(v) < n; i++)
+    for (int i = 0; i < 10000 && atomic_load(v) < n; i++)
         sleep_ms(1);
     assert_true(atomic_load(v) >= n);
+}
+
+void wait_received(struct fixture *f, int64_t n)
+{
+    const struct metric *m = metrics_counter(f->metrics, "berth_http_bytes_received_total",
+                                             "Bytes received from clients.", "");
+    for (int i = 0; i < 10000 && metric_value(m) < n; i++)
+        sleep_ms(1);
+    assert_true(metric_value(m) >= n);
+}
+
+void wait_connections(struct fixture *f, int64_t n)
+{
+    const struct metric *m =
+        metrics_gauge(f->metrics, "berth_http_connections", "Open connections of clients.", "");
+    for (int i = 0; i < 10000 && metric_value(m) != n; i++)
+        sleep_ms(1);
+    assert_int_equal(metric_value(m), n);
 }
 
 /* ---- client ---- */
@@ -540,7 +569,7 @@ bool closed_by_peer(int fd)
 {
     for (;;) {
         struct pollfd p = {fd, POLLIN, 0};
-        if (poll(&p, 1, 5000) <= 0)
+        if (poll(&p, 1, 10000) <= 0)
             return false;
         char sink[4096];
         ssize_t got = recv(fd, sink, sizeof sink, 0);

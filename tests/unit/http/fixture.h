@@ -33,10 +33,12 @@ struct fixture {
     atomic_uint incomplete; /* of those, with r->incomplete */
     atomic_uint entered;    /* slow steps that began */
     atomic_uint dead_seen;  /* slow steps that saw r->dead */
-    atomic_uint chunks;     /* calls of the sink */
+    atomic_uint sink_calls; /* of the sink, that began */
+    atomic_uint chunks;     /* and those that went past the delay */
     atomic_uint chunk_max;  /* largest */
     atomic_uint local_hits;
-    atomic_uint locals; /* loop_open less loop_close */
+    atomic_uint locals;    /* loop_open less loop_close */
+    atomic_bool sink_held; /* its calls wait */
     atomic_bool sink_fails;
     atomic_uint sink_delay_ms;
     sem_t gate; /* slow steps wait for it */
@@ -50,8 +52,12 @@ void fixture_join(struct fixture *f);  /* waits for http_server_run */
 void fixture_stop(struct fixture *f);  /* stops and frees everything */
 /* The access log so far; the caller's. */
 char *fixture_log(struct fixture *f);
-/* Waits up to 5 s until *v is at least n. */
+/* Waits up to 10 s until *v is at least n. */
 void wait_for(atomic_uint *v, unsigned n);
+/* The same until n bytes were read from connections, of TLS what was in it. */
+void wait_received(struct fixture *f, int64_t n);
+/* The same until so many connections are open. */
+void wait_connections(struct fixture *f, int64_t n);
 
 extern const struct http_site test_site, debug_site;
 
@@ -75,7 +81,7 @@ void reply_free(struct reply *r);
 void ask(const struct fixture *f, const char *text, struct reply *out);
 /* Value of a field in the head, in static storage; NULL when absent. */
 const char *reply_field(const struct reply *r, const char *name);
-bool closed_by_peer(int fd); /* waits up to 5 s for the end of the stream */
+bool closed_by_peer(int fd); /* waits up to 10 s for the end of the stream */
 void sleep_ms(unsigned ms);
 uint64_t checksum(uint64_t sum, const void *p, size_t n); /* start with 0 */
 unsigned char pattern(size_t i);

@@ -428,7 +428,7 @@ static void test_tls_hello_is_answered(void **state)
 
 static void wait_log(const char *what)
 {
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 10000; i++) {
         char *log = fixture_log(&f);
         bool found = strstr(log, what);
         free(log);

@@ -75,7 +75,7 @@ static void test_unix(void **state)
         expect_base(fds[i]);
     }
     char *log = NULL;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 10000; i++) {
         free(log);
         log = fixture_log(&f);
         if (strstr(log, "\"peer\":\"unix\""))
@@ -150,16 +150,18 @@ static void test_tcp_addresses(void **state)
 {
     (void)state;
     struct error err;
-    static const char *const good[] = {"127.0.0.1:0", "[::1]:0", ":0", "localhost:0"};
-    char *bound[4];
-    for (int i = 0; i < 4; i++)
+    static const char *const good[] = {"127.0.0.1:0", "[::1]:0", ":0", "localhost:0",
+                                       "[::ffff:127.0.0.1]:0"};
+    char *bound[ARRAY_LEN(good)];
+    for (unsigned i = 0; i < ARRAY_LEN(good); i++)
         assert_int_equal(http_server_listen(f.server, good[i], &test_site, &bound[i], &err), 0);
     assert_memory_equal(bound[0], "127.0.0.1:", 10);
     assert_memory_equal(bound[1], "[::1]:", 6);
     assert_memory_equal(bound[2], "[::]:", 5);
     assert_memory_equal(bound[3], "127.0.0.1:", 10);
+    assert_memory_equal(bound[4], "127.0.0.1:", 10); /* IPv4 written as IPv6 */
     fixture_run(&f);
-    for (int i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < ARRAY_LEN(good); i++) {
         if (i == 1)
             continue;
         f.port = (int)strtol(strrchr(bound[i], ':') + 1, NULL, 10);
@@ -174,7 +176,7 @@ static void test_tcp_addresses(void **state)
     assert_int_equal(http_server_listen(other, bound[0], &test_site, NULL, &err), -1);
     assert_non_null(strstr(err.message, "in use"));
     http_server_free(other);
-    for (int i = 0; i < 4; i++)
+    for (unsigned i = 0; i < ARRAY_LEN(good); i++)
         free(bound[i]);
 }
 

@@ -172,6 +172,20 @@ static void web_stop(struct web *w)
     pthread_mutex_destroy(&w->lock);
 }
 
+/* Until it was asked. */
+static void web_wait(struct web *w)
+{
+    uint64_t end = os_mono_ms() + WAIT_MS;
+    bool asked = false;
+    while (!asked) {
+        assert_true(os_mono_ms() < end);
+        usleep(1000);
+        pthread_mutex_lock(&w->lock);
+        asked = w->last[0] != '\0';
+        pthread_mutex_unlock(&w->lock);
+    }
+}
+
 /* ---- help ---- */
 
 static struct health *make(const struct health_check *checks, unsigned n, struct log *log,
@@ -414,6 +428,7 @@ static void test_http(void **state)
                                  .n_headers = 2,
                                  .interval_ms = TICK_MS};
     struct health *h = make(&check, 1, NULL, NULL);
+    web_wait(&w);
     usleep(5 * TICK_MS * 1000);
     assert_true(health_ok(h));
     pthread_mutex_lock(&w.lock);
@@ -442,6 +457,7 @@ static void test_http_login(void **state)
     struct health_check check = {
         .kind = HEALTH_HTTP, .target = w.uri, .status_code = 401, .interval_ms = TICK_MS};
     struct health *h = make(&check, 1, NULL, metrics);
+    web_wait(&w);
     usleep(5 * TICK_MS * 1000);
     assert_true(health_ok(h));
     pthread_mutex_lock(&w.lock);

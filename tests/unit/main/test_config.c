@@ -319,6 +319,19 @@ static void test_deletes(void **state)
     }
 }
 
+/* As registry sends them: a block of YAML ends in a line end. */
+static void test_folded_headers(void **state)
+{
+    (void)state;
+    struct config *c =
+        good("http:\n  headers:\n    X-A:\n      - |\n        one\n        two\n", NULL, NULL);
+    const struct settings *s = config_settings(c);
+    assert_int_equal(c->n_notes, 0);
+    assert_int_equal(s->http_headers.n, 1);
+    assert_string_equal(s->http_headers.v[0].value, "one two");
+    config_free(c);
+}
+
 /* A list of strings with one in it needs no brackets in a flag; a variable keeps registry's rule.
  */
 static void test_bare_lists(void **state)
@@ -706,6 +719,7 @@ int main(void)
         TEST(test_warnings),
         TEST(test_host_without_a_scheme),
         TEST(test_deletes),
+        TEST(test_folded_headers),
         TEST(test_bare_lists),
         TEST(test_hidden_secrets),
         TEST(test_flags),

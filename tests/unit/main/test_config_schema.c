@@ -228,30 +228,59 @@ static void test_variables(void **state)
     }
 }
 
+/* Every row but the sections, in order, and what is in sections that are ignored or refused. */
 static void test_options(void **state)
 {
     (void)state;
-    const struct config_option *o;
-    unsigned n = config_options(&o);
-    assert_true(n > 50);
-    bool level = false;
-    for (unsigned i = 0; i < n; i++) {
-        const struct schema *r = schema_find(o[i].name);
+    struct config_option o;
+    size_t n, i = 1;
+    const struct schema *all = schema_rows(&n);
+    for (size_t at = 0; config_option_next(&at, &o); i++) {
+        const struct schema *r = schema_find(o.name);
         assert_non_null(r);
-        assert_true(schema_plain(r) && schema_scalar(r));
-        assert_int_equal(o[i].reloadable, schema_live(r));
-        assert_non_null(o[i].def);
-        assert_non_null(o[i].doc);
-        if (strcmp(o[i].name, "log.level") == 0) {
-            level = true;
-            assert_string_equal(o[i].type, "choice");
-            assert_string_equal(o[i].choices, "error|warn|info|debug");
-            assert_true(o[i].reloadable);
-        }
-        if (strcmp(o[i].name, "http.addr") == 0)
-            assert_false(o[i].reloadable);
+        for (; &all[i] != r; i++)
+            assert_true(all[i].status == S_UNDER || all[i].kind == K_STRUCT ||
+                        all[i].kind == K_PARAMS);
+        bool honoured = r->status == S_HONOURED || r->status == S_QUIET;
+        assert_int_equal(honoured, !o.instead);
+        assert_int_equal(o.refused, r->status == S_REFUSED);
+        assert_int_equal(o.flag, honoured && schema_plain(r) && !(r->flags & F_HIDDEN));
+        assert_int_equal(o.reloadable, schema_live(r));
+        assert_true(o.type && o.def && o.doc);
+        /* What form a list or a section has is shown. */
+        assert_true(schema_scalar(r) || o.example || !o.flag);
     }
-    assert_true(level);
+    for (; i < n; i++)
+        assert_int_equal(all[i].status, S_UNDER);
+}
+
+static void test_one_option(void **state)
+{
+    (void)state;
+    struct config_option o;
+    unsigned found = 0;
+    for (size_t at = 0; config_option_next(&at, &o);) {
+        if (strcmp(o.name, "log.level") == 0) {
+            assert_string_equal(o.type, "choice");
+            assert_string_equal(o.choices, "error|warn|info|debug");
+            assert_true(o.reloadable && o.flag);
+            found++;
+        } else if (strcmp(o.name, "http.headers") == 0) {
+            assert_string_equal(o.type, "section of lists");
+            assert_string_equal(o.example, "{X-Content-Type-Options: [nosniff]}");
+            found++;
+        } else if (strcmp(o.name, "http.listeners[].addr") == 0) {
+            assert_false(o.flag);
+            found++;
+        } else if (strcmp(o.name, "http.addr") == 0) {
+            assert_false(o.reloadable);
+            found++;
+        } else if (strcmp(o.name, "proxy") == 0) {
+            assert_true(o.refused && o.instead && !o.flag);
+            found++;
+        }
+    }
+    assert_int_equal(found, 5);
 }
 
 static void test_json_schema(void **state)
@@ -314,8 +343,9 @@ static void test_pages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_rows),    TEST(test_order),       TEST(test_every_key), TEST(test_variables),
-        TEST(test_options), TEST(test_json_schema), TEST(test_init),      TEST(test_pages),
+        TEST(test_rows),        TEST(test_order),   TEST(test_every_key),
+        TEST(test_variables),   TEST(test_options), TEST(test_one_option),
+        TEST(test_json_schema), TEST(test_init),    TEST(test_pages),
     };
     return cmocka_run_group_tests_name("config_schema", tests, NULL, NULL);
 }

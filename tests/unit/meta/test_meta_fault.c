@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,18 +173,57 @@ static void *run_pusher(void *arg)
     return NULL;
 }
 
-/* The first is held at its beginning, so that the others come together in the second group. */
-static void push_group(struct meta *m, struct pusher *p, unsigned n)
+static void push_start(struct meta *m, struct pusher *p, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         p[i].m = m;
         (void)snprintf(p[i].id, sizeof p[i].id, "u%u", i);
         CHECK(pthread_create(&p[i].thread, NULL, run_pusher, &p[i]) == 0);
-        if (i == 0)
-            (void)usleep(50 * 1000);
     }
+}
+
+static void push_end(struct pusher *p, unsigned n)
+{
     for (unsigned i = 0; i < n; i++)
         (void)pthread_join(p[i].thread, NULL);
+}
+
+/* A push whose transaction is held open until it is let go. */
+struct held {
+    struct meta_condition condition;
+    struct meta *m;
+    struct arena *a;
+    struct image im;
+    sem_t entered, go;
+    int rc;
+    pthread_t thread;
+};
+
+static void wait_sem(sem_t *s)
+{
+    while (sem_wait(s) < 0)
+        CHECK(errno == EINTR);
+}
+
+static int hold(void *arg, const struct digest *current, struct error *err)
+{
+    struct held *h = arg;
+    (void)current;
+    (void)err;
+    (void)sem_post(&h->entered);
+    wait_sem(&h->go);
+    return 0;
+}
+
+static void *run_held(void *arg)
+{
+    struct held *h = arg;
+    struct error err = {0};
+    struct meta_manifest_put in = put_of(h->a, REPO, &h->im, "v1");
+    struct meta_manifest_put_result out;
+    in.condition = &h->condition;
+    h->rc = meta_manifest_put(h->m, &in, h->a, &out, &err);
+    return NULL;
 }
 
 static unsigned count_open(struct meta *m, unsigned n)
@@ -201,27 +241,53 @@ static unsigned count_open(struct meta *m, unsigned n)
 
 enum { GROUP = 6 };
 
+/* Pushes the manifest that the tag v1 is of then, and in the group after it all of p, which wait
+ * while that one is held. What came of it. */
+static int push_group(struct meta_fixture *f, struct pusher *p, unsigned n)
+{
+    struct held h = {.m = f->m, .a = f->a, .im = image_make(f->a, 1, HASH_SHA256)};
+    const struct metric *queue =
+        metrics_gauge(f->metrics, "berth_meta_queue", "Transactions that wait for the writer.", "");
+    h.condition = (struct meta_condition){.check = hold, .arg = &h};
+    CHECK(sem_init(&h.entered, 0, 0) == 0 && sem_init(&h.go, 0, 0) == 0);
+    CHECK(pthread_create(&h.thread, NULL, run_held, &h) == 0);
+    wait_sem(&h.entered);
+    push_start(f->m, p, n);
+    while (metric_value(queue) != n)
+        (void)usleep(1000);
+    (void)sem_post(&h.go);
+    push_end(p, n);
+    (void)pthread_join(h.thread, NULL);
+    (void)sem_destroy(&h.entered);
+    (void)sem_destroy(&h.go);
+    return h.rc;
+}
+
 static void test_group_fails_together(void **state)
 {
+    struct meta *m = meta_of(state);
+    struct image im = image_make(arena_of(state), 1, HASH_SHA256);
     struct pusher p[GROUP] = {0};
-    assert_int_equal(fault_configure("meta.begin=sleep300,meta.commit=ENOSPC@2"), 0);
-    push_group(meta_of(state), p, GROUP);
-    assert_int_equal(p[0].rc, 0);
-    for (unsigned i = 1; i < GROUP; i++) {
+    assert_int_equal(fault_configure("meta.commit=ENOSPC@2"), 0);
+    assert_int_equal(push_group(*state, p, GROUP), 0);
+    assert_is(m, REPO, ref_tag("v1"), &im);
+    for (unsigned i = 0; i < GROUP; i++) {
         assert_int_equal(p[i].rc, -1);
         assert_int_equal(p[i].code, ERR_NO_SPACE);
     }
-    assert_int_equal(count_open(meta_of(state), GROUP), 1);
-    push_group(meta_of(state), p, GROUP);
-    assert_int_equal(p[0].code, ERR_CONFLICT);
-    for (unsigned i = 1; i < GROUP; i++)
+    assert_int_equal(count_open(m, GROUP), 0);
+    push_start(m, p, GROUP);
+    push_end(p, GROUP);
+    for (unsigned i = 0; i < GROUP; i++)
         assert_int_equal(p[i].rc, 0);
+    assert_int_equal(count_open(m, GROUP), GROUP);
 }
 
 /* --- death --- */
 
 /* Runs fn in a child with these faults, on the closed database of the fixture. Its wait status. */
-static int in_child(void **state, const char *spec, int (*fn)(struct meta *m, int fd), int fd)
+static int in_child(void **state, const char *spec, int (*fn)(struct meta_fixture *f, int fd),
+                    int fd)
 {
     struct meta_fixture *f = *state;
     meta_close(f->m);
@@ -230,8 +296,8 @@ static int in_child(void **state, const char *spec, int (*fn)(struct meta *m, in
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        struct meta *m = f->open(f);
-        exit(m && fault_configure(spec) == 0 ? fn(m, fd) : 99);
+        f->m = f->open(f);
+        exit(f->m && fault_configure(spec) == 0 ? fn(f, fd) : 99);
     }
     int status = -1;
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -240,44 +306,48 @@ static int in_child(void **state, const char *spec, int (*fn)(struct meta *m, in
     return status;
 }
 
-static int child_group(struct meta *m, int fd)
+static int child_group(struct meta_fixture *f, int fd)
 {
     struct pusher p[GROUP] = {0};
     (void)fd;
-    push_group(m, p, GROUP);
-    return 0;
+    return push_group(f, p, GROUP);
 }
 
-static void check_killed(void **state, const char *spec, unsigned want)
+static void check_killed(void **state, const char *spec, bool first, unsigned want)
 {
+    struct image im = image_make(arena_of(state), 1, HASH_SHA256);
     int status = in_child(state, spec, child_group, -1);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    if (first)
+        assert_is(meta_of(state), REPO, ref_tag("v1"), &im);
+    else
+        assert_absent(meta_of(state), "v1");
     assert_int_equal(count_open(meta_of(state), GROUP), want);
 }
 
 static void test_killed_before_commit(void **state)
 {
-    check_killed(state, "meta.begin=sleep300,meta.commit=kill@2", 1);
+    check_killed(state, "meta.commit=kill@2", true, 0);
 }
 
 static void test_killed_after_commit(void **state)
 {
-    check_killed(state, "meta.begin=sleep300,meta.committed=kill@2", GROUP);
+    check_killed(state, "meta.committed=kill@2", true, GROUP);
 }
 
 static void test_killed_at_begin(void **state)
 {
-    check_killed(state, "meta.begin=kill", 0);
+    check_killed(state, "meta.begin=kill", false, 0);
 }
 
 /* Pushes one after the other and says on the pipe which have been acknowledged. */
-static int child_stream(struct meta *m, int fd)
+static int child_stream(struct meta_fixture *f, int fd)
 {
     for (unsigned char i = 0; i < 100; i++) {
         char id[16];
         struct error err;
         (void)snprintf(id, sizeof id, "u%u", i);
-        if (meta_upload_create(m, REPO, slice_cstr(id), HASH_SHA256, &err) < 0 ||
+        if (meta_upload_create(f->m, REPO, slice_cstr(id), HASH_SHA256, &err) < 0 ||
             write(fd, &i, 1) != 1)
             return 1;
     }
@@ -315,7 +385,7 @@ static void test_acknowledged_is_durable(void **state)
 }
 
 /* Manifests, each with an event; a byte goes into the pipe for each that was acknowledged. */
-static int child_events(struct meta *m, int fd)
+static int child_events(struct meta_fixture *f, int fd)
 {
     struct arena *a = arena_new(4096);
     for (unsigned char i = 0; i < 100; i++) {
@@ -325,7 +395,7 @@ static int child_events(struct meta *m, int fd)
         struct meta_manifest_put_result out;
         struct error err;
         in.event = &e;
-        if (meta_manifest_put(m, &in, a, &out, &err) < 0 || write(fd, &i, 1) != 1)
+        if (meta_manifest_put(f->m, &in, a, &out, &err) < 0 || write(fd, &i, 1) != 1)
             return 1;
     }
     return 0;
@@ -390,8 +460,9 @@ static int fill(struct meta *m, unsigned from)
     return -1;
 }
 
-static int child_file_size(struct meta *m, int fd)
+static int child_file_size(struct meta_fixture *f, int fd)
 {
+    struct meta *m = f->m;
     struct rlimit limit;
     struct meta_stats st;
     struct error err;

@@ -33,20 +33,34 @@ static void put(int fd)
     assert_int_equal(write(fd, "x", 1), 1);
 }
 
-/* A timer that ends the test's loop: either when all is done, or, as a failure, too late. */
+/* Ends the test's loop after a time, and after some turns more: a process that had to wait for a
+ * processor has had none of them when its time is up. */
 struct end {
     struct timer timer;
+    struct task task;
     struct loop *loop;
+    unsigned turns;
 };
 
-static void stop_by_timer(struct timer *t)
+static void stop_after_turns(struct task *t)
 {
-    loop_stop(CONTAINER_OF(t, struct end, timer)->loop);
+    struct end *end = CONTAINER_OF(t, struct end, task);
+    if (end->turns--)
+        loop_post(end->loop, t);
+    else
+        loop_stop(end->loop);
+}
+
+static void count_turns(struct timer *t)
+{
+    struct end *end = CONTAINER_OF(t, struct end, timer);
+    loop_post(end->loop, &end->task);
 }
 
 static void run_for(struct loop *l, uint64_t ms)
 {
-    struct end end = {.timer = {.fn = stop_by_timer}, .loop = l};
+    struct end end = {
+        .timer = {.fn = count_turns}, .task = {.fn = stop_after_turns}, .loop = l, .turns = 10};
     timer_set(l, &end.timer, ms);
     loop_run(l);
     timer_clear(l, &end.timer);

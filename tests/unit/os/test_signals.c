@@ -172,7 +172,7 @@ static void the_manager_is_told(void **state)
         close(fd);
         os_notify("STOPPING=1"); /* nobody there: no harm */
     }
-    int fd = listen_at("@x");
+    int fd = listen_at(abstract);
     char too_long[200];
     memset(too_long, 'x', sizeof too_long - 1);
     too_long[0] = '/';

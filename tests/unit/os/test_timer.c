@@ -45,9 +45,16 @@ static struct loop *new_loop(void)
     return l;
 }
 
-static void a_timer_fires_once_and_on_time(void **state)
+/* Never too soon; too late is also who waits for a processor, so one time of several has to be on
+ * time. */
+static void on_time(bool (*try)(void))
 {
-    (void)state;
+    for (int i = 0; !try(); i++)
+        assert_true(i < 50);
+}
+
+static bool fires_on_time(void)
+{
     struct loop *l = new_loop();
     struct alarm a = {.timer = {.fn = fire}, .loop = l};
     struct alarm end = {.timer = {.fn = fire_and_stop}, .loop = l};
@@ -57,14 +64,20 @@ static void a_timer_fires_once_and_on_time(void **state)
     assert_true(timer_is_set(&a.timer));
     timer_set(l, &end.timer, 60);
     loop_run(l);
-    assert_int_equal(a.fired, 1);
-    assert_in_range(a.at, start + 10, start + 59);
     loop_free(l);
+    assert_int_equal(a.fired, 1);
+    assert_true(a.at >= start + 10);
+    return a.at < start + 60;
 }
 
-static void a_deadline_can_be_moved_both_ways(void **state)
+static void a_timer_fires_once_and_on_time(void **state)
 {
     (void)state;
+    on_time(fires_on_time);
+}
+
+static bool moved_ones_fire_on_time(void)
+{
     struct loop *l = new_loop();
     struct alarm later = {.timer = {.fn = fire}, .loop = l};
     struct alarm sooner = {.timer = {.fn = fire}, .loop = l};
@@ -82,13 +95,20 @@ static void a_deadline_can_be_moved_both_ways(void **state)
     timer_set(l, &back.timer, 100000); /* to later, and to sooner than that again */
     timer_set(l, &back.timer, 20);
     loop_run(l);
-    assert_int_equal(later.fired, 1);
-    assert_in_range(later.at, start + 50, start + 80);
-    assert_int_equal(sooner.fired, 1);
-    assert_in_range(sooner.at, start + 1, start + 49);
-    assert_int_equal(back.fired, 1);
-    assert_in_range(back.at, start + 20, start + 79);
     loop_free(l);
+    assert_int_equal(later.fired, 1);
+    assert_true(later.at >= start + 50);
+    assert_int_equal(sooner.fired, 1);
+    assert_true(sooner.at >= start + 1);
+    assert_int_equal(back.fired, 1);
+    assert_true(back.at >= start + 20);
+    return later.at <= start + 80 && sooner.at < start + 50 && back.at < start + 80;
+}
+
+static void a_deadline_can_be_moved_both_ways(void **state)
+{
+    (void)state;
+    on_time(moved_ones_fire_on_time);
 }
 
 static void a_cleared_timer_does_not_fire(void **state)

@@ -252,6 +252,10 @@ static void test_bad_expression(void **state)
     c = (struct validate_config){.urls_deny = broken, .n_urls_deny = 2};
     assert_int_equal(validator_new(&c, &v, &err), -1);
     assert_null(v);
+    /* registry does not read them then. */
+    c.disabled = true;
+    assert_int_equal(validator_new(&c, &v, &err), 0);
+    validator_free(v);
 }
 
 static void test_classes(void **state)

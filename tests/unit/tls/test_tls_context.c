@@ -157,6 +157,16 @@ static void dates(void **state)
         loaded(&(struct tls_config){.certificate = in(d, "a.crt"), .key = in(d, "a.key")});
     int64_t left = tls_context_expiry(c) - (int64_t)time(NULL) - 50 * 86400;
     assert_true(left > 0 && left <= 600);
+    /* While it is in force. */
+    char text[TLS_AGE_TEXT] = "";
+    int64_t end = tls_context_expiry(c), day = 86400;
+    assert_int_equal(tls_context_age(c, end - 14 * day, text), TLS_AGE_FINE);
+    assert_string_equal(text, "");
+    assert_int_equal(tls_context_age(c, end - 14 * day + 1, text), TLS_AGE_SOON);
+    assert_string_equal(text, "the certificate expires in 13 days");
+    assert_int_equal(tls_context_age(c, end - 1, text), TLS_AGE_SOON);
+    assert_int_equal(tls_context_age(c, end, text), TLS_AGE_OVER);
+    assert_non_null(strstr(text, "has expired on 20"));
     tls_context_unref(c);
     /* What is no date is long over. */
     assert_int_equal(ASN1_STRING_set(X509_getm_notAfter(m.cert), "someday", -1), 1);
